@@ -1,0 +1,41 @@
+// The operating system's memory: reserve, make writable, release. The only file that calls mmap and madvise.
+//
+// A range is reserved once with no access and MAP_NORESERVE, made writable in large steps, and given back with
+// MADV_DONTNEED alone, so that addresses never change hands and released pages read as zero.
+// Errors: results carry errno; the caller decides. Threads: any (the kernel serialises).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace keel::os {
+
+/// What the kernel gives out; checked at start-up against sysconf(_SC_PAGESIZE).
+inline constexpr size_t kPageBytes = 4096;
+
+/// Reserves `bytes` of addresses aligned to `alignment` with no access. Null on failure (errno set).
+void* reserve(size_t bytes, size_t alignment);
+
+/// Reserves zeroed, readable and writable memory that becomes resident on first touch and is kept out of core
+/// dumps: for metadata indexed by address. Null on failure.
+void* reserve_metadata(size_t bytes);
+
+/// Gives a whole reservation back.
+void unreserve(void* start, size_t bytes);
+
+/// Makes part of a reservation readable and writable. 0 or errno.
+int make_writable(void* start, size_t bytes);
+
+/// Drops the pages of [start, start + bytes) that lie wholly inside; they read as zero afterwards.
+void release(void* start, size_t bytes);
+
+/// Asks for (or forbids) transparent huge pages.
+void set_huge_pages(void* start, size_t bytes, bool wanted);
+
+/// Keeps a range out of core dumps.
+void exclude_from_dumps(void* start, size_t bytes);
+
+/// "strict overcommit: limit 12.0 GiB, committed 3.1 GiB" or an empty string when overcommit is not strict.
+const char* describe_commit_limit(char* buffer, size_t bytes);
+
+}  // namespace keel::os

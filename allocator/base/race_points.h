@@ -1,0 +1,43 @@
+// Named windows that a test can hold open, to make a race happen every time instead of once a month.
+//
+// Code says `race_point(RacePoint::kAfterOldRead)`. In release builds that is nothing (but is compiled); elsewhere
+// it calls the hook a test has installed, or yields at random under `--debug stress`. Threads: any.
+#pragma once
+
+#include <cstdint>
+
+namespace keel {
+
+enum class RacePoint : uint8_t {
+  kBarrierBetweenTestAndStore,  // a mutator has tested the marking flag and not yet stored
+  kAfterMarkingFlagsRaised,     // collector: all flags are up, no stack scanned yet
+  kAfterRaggedFlush,            // collector: all buffers flushed, world not yet stopped
+  kBeforeStackScan,             // a stack is about to be scanned
+  kHoleTaken,                   // a mutator has taken a hole, not yet allocated from it
+  kSpanPublished,               // a span is in the page table, nothing allocated in it
+  kMutatorAttaching,            // a thread is in the registry, not yet running
+  kLeavingBlocking,             // a thread wants to leave a blocking region
+  kCount,
+};
+
+#if defined(NDEBUG) && !defined(KEEL_RACE_POINTS)
+inline constexpr bool kRacePointsEnabled = false;
+#else
+inline constexpr bool kRacePointsEnabled = true;
+#endif
+
+using RaceHook = void (*)(RacePoint point, void* context);
+
+/// Installs a hook for tests; null removes it. Threads: any; the hook runs on whatever thread reaches a point.
+void set_race_hook_for_testing(RaceHook hook, void* context);
+
+/// Yields at one race point in `one_in` (0: never); `--debug stress` sets it.
+void set_race_yields(uint32_t one_in);
+
+void race_point_slow(RacePoint point);
+
+inline void race_point(RacePoint point) {
+  if constexpr (kRacePointsEnabled) race_point_slow(point);
+}
+
+}  // namespace keel

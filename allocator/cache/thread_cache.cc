@@ -1,0 +1,165 @@
+// Holes: taking, publishing, retiring; see thread_cache.h.
+#include "allocator/cache/thread_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "allocator/base/check.h"
+#include "allocator/base/race_points.h"
+#include "allocator/span/span_bits.h"
+
+namespace keel {
+namespace {
+template <typename T>
+T* zeroed(size_t count) {
+  void* memory = std::calloc(count, sizeof(T));
+  if (memory == nullptr) throw std::bad_alloc();
+  return static_cast<T*>(memory);
+}
+}  // namespace
+
+ThreadCache::ThreadCache(HeapMemory& memory)
+    : memory_(memory), bumps_(zeroed<Bump>(kMaxLayouts), std::free), held_(zeroed<Held>(kMaxLayouts), std::free) {}
+
+ThreadCache::~ThreadCache() { KEEL_DCHECK(active_.empty(), "cache: destroyed while holding spans"); }
+
+uint32_t ThreadCache::cursor_slot(LayoutId layout) const {
+  const Held& held = held_[layout];
+  const Layout& l = layout_of(layout);
+  const auto offset = static_cast<size_t>(bumps_[layout].cursor - reinterpret_cast<char*>(held.span->start));
+  // The cursor may stand at the end of the span, where slot_of() is exact as well (offset < 2^17 + 1 is tested).
+  return l.slot_of(offset);
+}
+
+void ThreadCache::publish_hole(LayoutId layout) {
+  Held& held = held_[layout];
+  const uint32_t cursor = cursor_slot(layout);
+  const uint32_t used = cursor - held.recorded;
+  if (used == 0) return;
+  const Layout& l = layout_of(layout);
+  set_bits_owned(memory_.alloc_bits(memory_.page_of(*held.span)), held.recorded, cursor);
+  held.recorded = cursor;
+  held.span->live_slots += used;
+  counts_.objects += used;
+  counts_.bytes += uint64_t{used} * l.slot_bytes;
+  if (black_) {
+    counts_.black_objects += used;
+    counts_.black_bytes += uint64_t{used} * l.slot_bytes;
+  }
+}
+
+bool ThreadCache::take_hole(LayoutId layout) {
+  Held& held = held_[layout];
+  const Layout& l = layout_of(layout);
+  Span& span = *held.span;
+  const uint64_t page = memory_.page_of(span);
+  const BitWord* allocated = memory_.alloc_bits(page);
+  const uint32_t begin = find_bit(allocated, held.hole_end, l.slots, false);
+  if (begin == l.slots) return false;
+  uint32_t end = find_bit(allocated, begin, l.slots, true);
+  if (hole_limit_ != 0) end = std::min(end, begin + hole_limit_);
+  char* start = reinterpret_cast<char*>(span.start) + size_t{begin} * l.slot_bytes;
+  const size_t bytes = size_t{end - begin} * l.slot_bytes;
+  if (span.needs_zero) std::memset(start, 0, bytes);
+  // The compiler must not treat the zeros as dead because a constructor follows (rule 5).
+  asm volatile("" : : "r"(start) : "memory");
+  if (black_) set_bits(memory_.mark_bits(page), begin, end);
+  held.recorded = begin;
+  held.hole_end = end;
+  bumps_[layout] = {start, start + bytes};
+  race_point(RacePoint::kHoleTaken);
+  return true;
+}
+
+void ThreadCache::give_back(LayoutId layout) {
+  Held& held = held_[layout];
+  held.span->cached = false;
+  // Stress may leave the rest of a span behind; a span without any free slot is filed as full.
+  memory_.return_span(*held.span);
+  held = {};
+  bumps_[layout] = {};
+}
+
+size_t ThreadCache::refill(LayoutId layout) {
+  Held& held = held_[layout];
+  if (held.span != nullptr) {
+    publish_hole(layout);
+    if (take_hole(layout)) return static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
+    give_back(layout);
+  } else {
+    active_.push_back(layout);
+  }
+  Span* span = memory_.acquire_span(layout);
+  if (span == nullptr) {
+    active_.erase(std::find(active_.begin(), active_.end(), layout));
+    return 0;
+  }
+  span->cached = true;
+  held.span = span;
+  held.hole_end = 0;
+  const bool found = take_hole(layout);
+  KEEL_CHECK(found, "cache: span at %p with %u of %u slots live has no hole", reinterpret_cast<void*>(span->start),
+             span->live_slots, layout_of(layout).slots);
+  return static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
+}
+
+void* ThreadCache::allocate_large(LayoutId layout, uint64_t bytes) {
+  Span* span = memory_.allocate_large(layout, bytes, black_);
+  if (span == nullptr) return nullptr;
+  counts_.objects += 1;
+  counts_.bytes += span->bytes();
+  if (black_) {
+    counts_.black_objects += 1;
+    counts_.black_bytes += span->bytes();
+  }
+  return reinterpret_cast<void*>(span->start);
+}
+
+void ThreadCache::publish() {
+  for (LayoutId layout : active_) publish_hole(layout);
+}
+
+void ThreadCache::begin_black() {
+  publish();
+  black_ = true;
+  for (LayoutId layout : active_) {
+    const Held& held = held_[layout];
+    set_bits(memory_.mark_bits(memory_.page_of(*held.span)), held.recorded, held.hole_end);
+  }
+}
+
+size_t ThreadCache::flush() {
+  size_t unused = 0;
+  while (!active_.empty()) {
+    const LayoutId layout = active_.back();
+    active_.pop_back();
+    publish_hole(layout);
+    Held& held = held_[layout];
+    unused += static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
+    const uint64_t page = memory_.page_of(*held.span);
+    // Slots that were marked for us and not used: free again, in whichever array the marks are now.
+    if (black_) {
+      clear_bits(memory_.table().bits(0, page), held.recorded, held.hole_end);
+      clear_bits(memory_.table().bits(1, page), held.recorded, held.hole_end);
+    }
+    held.span->cached = false;
+    if (held.span->swept_cycle.load(std::memory_order_relaxed) != memory_.cycle()) {
+      memory_.sweep_held(*held.span);
+      held = {};
+      bumps_[layout] = {};
+    } else {
+      give_back(layout);
+    }
+  }
+  return unused;
+}
+
+AllocationCounts ThreadCache::take_counts() {
+  const AllocationCounts counts = counts_;
+  counts_ = {};
+  return counts;
+}
+
+}  // namespace keel

@@ -1,0 +1,198 @@
+// Refilling, large objects and filing of swept spans; see heap_memory.h.
+#include "allocator/memory/heap_memory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "allocator/base/check.h"
+#include "allocator/base/os_memory.h"
+#include "allocator/span/span_bits.h"
+
+namespace keel {
+namespace {
+
+#if defined(__SANITIZE_THREAD__)
+#define KEEL_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KEEL_TSAN 1
+#endif
+#endif
+
+#ifdef KEEL_TSAN
+// What ThreadSanitizer's address map leaves for anonymous mappings beside its own shadow.
+constexpr uint64_t kDefaultRange = 128 * kGiB;
+#else
+// 16 TiB of the 128 TiB an x86-64 process has: a 4 TiB ballast and as much garbage, with room to spare.
+constexpr uint64_t kDefaultRange = 16 * kTiB;
+#endif
+
+// A huge page; large pointer-free objects start on one so that none is half shared.
+constexpr uint64_t kHugePageBytes = 2 * kMiB;
+
+}  // namespace
+
+HeapMemory::HeapMemory(const HeapMemoryConfig& config)
+    : config_(config), centrals_(new std::atomic<CentralList*>[kMaxLayouts]()) {
+  if (!pages_.reserve(config.range_bytes != 0 ? config.range_bytes : kDefaultRange, config.huge_pages)) {
+    throw std::bad_alloc();
+  }
+  pages_.set_limit(config.max_heap_bytes);
+}
+
+CentralList& HeapMemory::central(LayoutId layout) {
+  if (CentralList* list = central_if_any(layout)) return *list;
+  MutexLock lock(create_mu_);
+  // relaxed [central.create]: under the lock of all writers.
+  if (CentralList* list = centrals_[layout].load(std::memory_order_relaxed)) return *list;
+  central_storage_.push_back(std::make_unique<CentralList>());
+  CentralList* list = central_storage_.back().get();
+  // release [central.create]: pairs with the acquire in central_if_any().
+  centrals_[layout].store(list, std::memory_order_release);
+  return *list;
+}
+
+Span* HeapMemory::new_span(LayoutId layout, const PageRun& run) {
+  Span& span = table_.span_at(run.page);
+  const Layout& l = layout_of(layout);
+  span.start = table_.address_of(run.page);
+  span.pages = run.pages;
+  span.object_bytes = 0;
+  span.layout = layout;
+  span.needs_zero = run.dirty;
+  span.cached = false;
+  span.live_slots = 0;
+  span.overflowed.store(0, std::memory_order_relaxed);
+  span.swept_cycle.store(cycle(), std::memory_order_relaxed);
+  clear_bits(table_.bits(0, run.page), l.slots);
+  clear_bits(table_.bits(1, run.page), l.slots);
+  span.state.store(SpanState::kInUse, std::memory_order_relaxed);
+  return &span;
+}
+
+Span* HeapMemory::acquire_span(LayoutId layout) {
+  CentralList& list = central(layout);
+  const uint32_t now = cycle();
+  if (Span* span = list.take_partial(now)) return span;
+  for (int attempt = 0; attempt < kSweepAttempts; ++attempt) {
+    Span* span = list.take_unswept(now);
+    if (span == nullptr) break;
+    sweep_hook_->sweep_span(*span);
+    if (span->live_slots < layout_of(layout).slots) return span;
+    list.put(*span, now, layout_of(layout).slots);
+  }
+  const PageRun run = pages_.allocate(layout_of(layout).span_pages);
+  if (!run.valid()) return nullptr;
+  Span* span = new_span(layout, run);
+  table_.publish(*span);
+  return span;
+}
+
+void HeapMemory::return_span(Span& span) {
+  KEEL_DCHECK(span.swept_cycle.load(std::memory_order_relaxed) == cycle(), "central: span returned unswept");
+  central(span.layout).put(span, cycle(), layout_of(span.layout).slots);
+}
+
+Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, bool black) {
+  const Layout& l = layout_of(layout);
+  const uint64_t pages = round_up(bytes, kPageBytes) >> kPageShift;
+  const bool untouched = l.noscan() && bytes >= kHugePageBytes;
+  const PageRun run = pages_.allocate(pages, untouched ? kHugePageBytes / kPageBytes : 1);
+  if (!run.valid()) return nullptr;
+  Span* span = new_span(layout, run);
+  span->object_bytes = round_up(bytes, kWordBytes);
+  span->live_slots = 1;
+  void* start = reinterpret_cast<void*>(span->start);
+  if (untouched) {
+    // Never zeroed by writing: dropped pages read as zero, and stay the system's until somebody touches them.
+    if (run.dirty) os::release(start, span->bytes());
+    if (config_.huge_pages) os::set_huge_pages(start, span->bytes(), false);
+    os::exclude_from_dumps(start, span->bytes());
+  } else if (run.dirty) {
+    std::memset(start, 0, span->bytes());
+  }
+  set_bits(table_.bits(cycle() & 1, run.page), 0, 1);
+  if (black) set_bits(table_.bits((cycle() + 1) & 1, run.page), 0, 1);
+  if (span->bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_add(pages, std::memory_order_relaxed);
+  table_.publish(*span);
+  MutexLock lock(large_mu_);
+  large_[cycle() & 1].push_back(span);
+  return span;
+}
+
+uint64_t HeapMemory::metadata_bytes() const {
+  const uint64_t chunked = chunked_pages_.load(std::memory_order_relaxed);
+  const uint64_t pages = pages_.stats().in_use_bytes >> kPageShift;
+  return PageTable::metadata_bytes(pages - std::min(pages, chunked)) +
+         (chunked << kPageShift >> PageTable::kChunkShift) * sizeof(void*);
+}
+
+void HeapMemory::free_span(Span& span) {
+  const uint64_t page = table_.page_of(span.start);
+  const uint64_t pages = span.pages;
+  const Layout& l = layout_of(span.layout);
+  const bool untouched = l.large() && l.noscan() && span.object_bytes >= kHugePageBytes;
+  // A span this large goes straight back to the system: nobody will reuse it whole soon.
+  const bool release = untouched || span.bytes() >= PageTable::kChunkBytes;
+  if (span.bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_sub(pages, std::memory_order_relaxed);
+  table_.withdraw(span);
+  span.state.store(SpanState::kFree, std::memory_order_relaxed);
+  if (release) {
+    void* start = reinterpret_cast<void*>(span.start);
+    os::release(start, span.bytes());
+    if (untouched && config_.huge_pages) os::set_huge_pages(start, span.bytes(), true);
+  }
+  pages_.free(page, pages, release);
+}
+
+void HeapMemory::file_swept(Span& span) {
+  const Layout& l = layout_of(span.layout);
+  if (span.live_slots == 0) {
+    free_span(span);
+  } else if (l.large()) {
+    MutexLock lock(large_mu_);
+    large_[cycle() & 1].push_back(&span);
+  } else {
+    central(span.layout).put(span, cycle(), l.slots);
+  }
+}
+
+bool HeapMemory::sweep_one() {
+  const uint32_t now = cycle();
+  Span* span = nullptr;
+  {
+    MutexLock lock(large_mu_);
+    std::vector<Span*>& old = large_[(now & 1) ^ 1];
+    if (!old.empty()) {
+      span = old.back();
+      old.pop_back();
+    }
+  }
+  const uint32_t count = layout_count();
+  uint32_t id = next_layout_.load(std::memory_order_relaxed);
+  for (uint32_t tried = 0; span == nullptr && tried < count; ++tried) {
+    if (id >= count) id = 1;
+    if (CentralList* list = central_if_any(static_cast<LayoutId>(id))) span = list->take_unswept(now);
+    if (span == nullptr) ++id;
+  }
+  next_layout_.store(id, std::memory_order_relaxed);
+  if (span == nullptr) return false;
+  sweep_hook_->sweep_span(*span);
+  file_swept(*span);
+  return true;
+}
+
+uint64_t HeapMemory::unswept_spans() const {
+  uint64_t count = 0;
+  {
+    MutexLock lock(large_mu_);
+    count = large_[(cycle() & 1) ^ 1].size();
+  }
+  for (uint32_t id = 1; id < layout_count(); ++id) {
+    if (const CentralList* list = central_if_any(static_cast<LayoutId>(id))) count += list->unswept(cycle());
+  }
+  return count;
+}
+
+}  // namespace keel

@@ -1,0 +1,246 @@
+// Free runs, growth and release; see page_heap.h.
+#include "allocator/page/page_heap.h"
+
+#include <bit>
+#include <algorithm>
+
+#include "allocator/base/bits.h"
+#include "allocator/base/os_memory.h"
+
+namespace keel {
+namespace {
+uint64_t dirty_bits_bytes(uint64_t range_bytes) { return (range_bytes >> kPageShift) / 8 + 8; }
+}  // namespace
+
+PageHeap::~PageHeap() {
+  if (range_ != nullptr) os::unreserve(range_, range_bytes_);
+  if (dirty_bits_ != nullptr) os::unreserve(dirty_bits_, dirty_bits_bytes(range_bytes_));
+}
+
+bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
+  huge_pages_ = huge_pages;
+  MutexLock lock(mu_);
+  for (uint64_t bytes = round_up(wanted_bytes, PageTable::kChunkBytes); bytes >= PageTable::kChunkBytes;
+       bytes = round_down(bytes / 2, PageTable::kChunkBytes)) {
+    range_ = os::reserve(bytes, PageTable::kChunkBytes);
+    if (range_ == nullptr) continue;
+    // Metadata needs addresses too: if the tables do not fit, a smaller range must do.
+    dirty_bits_ = static_cast<uint64_t*>(os::reserve_metadata(dirty_bits_bytes(bytes)));
+    if (dirty_bits_ != nullptr && table_.reserve(reinterpret_cast<uintptr_t>(range_), bytes)) {
+      range_bytes_ = bytes;
+      return true;
+    }
+    table_.unreserve();
+    if (dirty_bits_ != nullptr) os::unreserve(dirty_bits_, dirty_bits_bytes(bytes));
+    os::unreserve(range_, bytes);
+    range_ = nullptr;
+    dirty_bits_ = nullptr;
+  }
+  return false;
+}
+
+PageHeap::Runs::iterator PageHeap::find_fit_locked(uint64_t pages, uint64_t align_pages) {
+  for (auto it = by_size_.lower_bound({pages, 0}); it != by_size_.end(); ++it) {
+    if (round_up(it->second, align_pages) + pages <= it->second + it->first) return runs_.find(it->second);
+  }
+  return runs_.end();
+}
+
+PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
+  MutexLock lock(mu_);
+  if (pages == 0 || pages > range_bytes_ >> kPageShift) return {};
+  if (limit_ != 0 && (in_use_ + pages) << kPageShift > limit_) {
+    last_error_ = 0;
+    return {};
+  }
+  auto at = find_fit_locked(pages, align_pages);
+  if (at == runs_.end()) {
+    if (!grow_locked(pages + align_pages - 1)) return {};
+    at = find_fit_locked(pages, align_pages);
+  }
+  const uint64_t run_page = at->first;
+  const Run run = at->second;
+  const uint64_t page = round_up(run_page, align_pages);
+  const uint64_t before = page - run_page;
+  const uint64_t after = run.pages - before - pages;
+  // Count bits only where the run is mixed.
+  auto dirty_in = [&](uint64_t first, uint64_t count) {
+    if (run.dirty_pages == 0 || count == 0) return uint64_t{0};
+    return run.dirty_pages == run.pages ? count : count_dirty_locked(first, count);
+  };
+  const uint64_t dirty = dirty_in(page, pages);
+  const uint64_t dirty_before = dirty_in(run_page, before);
+  erase_locked(at);
+  if (before > 0) insert_locked(run_page, {before, dirty_before});
+  if (after > 0) insert_locked(page + pages, {after, run.dirty_pages - dirty - dirty_before});
+  if (dirty > 0) set_dirty_locked(page, pages, false);
+  in_use_ += pages;
+  return {page, pages, dirty > 0};
+}
+
+void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
+  MutexLock lock(mu_);
+  in_use_ -= pages;
+  Run merged{pages, released ? 0 : pages};
+  if (!released) set_dirty_locked(page, pages, true);
+  auto next = runs_.lower_bound(page);
+  if (next != runs_.end() && next->first == page + pages) {
+    merged.pages += next->second.pages;
+    merged.dirty_pages += next->second.dirty_pages;
+    const auto gone = next++;
+    erase_locked(gone);
+  }
+  if (next != runs_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second.pages == page) {
+      page = previous->first;
+      merged.pages += previous->second.pages;
+      merged.dirty_pages += previous->second.dirty_pages;
+      erase_locked(previous);
+    }
+  }
+  insert_locked(page, merged);
+}
+
+bool PageHeap::grow_locked(uint64_t pages) {
+  // A free run that ends at the frontier is extended, so only the rest must be new.
+  if (!runs_.empty()) {
+    const auto last = std::prev(runs_.end());
+    if (last->first + last->second.pages == frontier_ && last->second.pages < pages) pages -= last->second.pages;
+  }
+  const uint64_t bytes = round_up(pages << kPageShift, kGrowBytes);
+  const uint64_t committed = frontier_ << kPageShift;
+  last_error_ = 0;
+  if (bytes > range_bytes_ - committed) return false;
+  char* start = static_cast<char*>(range_) + committed;
+  last_error_ = os::make_writable(start, bytes);
+  if (last_error_ != 0) return false;
+  if (huge_pages_) os::set_huge_pages(start, bytes, true);
+  const uint64_t first = frontier_;
+  frontier_ += bytes >> kPageShift;
+  uint64_t page = first;
+  Run merged{bytes >> kPageShift, 0};
+  if (!runs_.empty()) {
+    const auto last = std::prev(runs_.end());
+    if (last->first + last->second.pages == first) {
+      page = last->first;
+      merged.pages += last->second.pages;
+      merged.dirty_pages = last->second.dirty_pages;
+      erase_locked(last);
+    }
+  }
+  insert_locked(page, merged);
+  return true;
+}
+
+void PageHeap::insert_locked(uint64_t page, Run run) {
+  runs_.emplace(page, run);
+  by_size_.emplace(run.pages, page);
+  dirty_ += run.dirty_pages;
+}
+
+void PageHeap::erase_locked(Runs::iterator at) {
+  by_size_.erase({at->second.pages, at->first});
+  dirty_ -= at->second.dirty_pages;
+  runs_.erase(at);
+}
+
+uint64_t PageHeap::count_dirty_locked(uint64_t page, uint64_t pages) const {
+  uint64_t count = 0;
+  for (uint64_t i = page / 64; i <= (page + pages - 1) / 64; ++i) {
+    count += static_cast<uint64_t>(std::popcount(dirty_bits_[i] & word_mask(i, page, page + pages)));
+  }
+  return count;
+}
+
+void PageHeap::set_dirty_locked(uint64_t page, uint64_t pages, bool dirty) {
+  for (uint64_t i = page / 64; i <= (page + pages - 1) / 64; ++i) {
+    const uint64_t mask = word_mask(i, page, page + pages);
+    dirty_bits_[i] = dirty ? dirty_bits_[i] | mask : dirty_bits_[i] & ~mask;
+  }
+}
+
+uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
+  uint64_t released = 0;
+  uint64_t below = ~uint64_t{0};  // runs at or above this page have been looked at
+  while (released < budget_bytes) {
+    MutexLock lock(mu_);
+    if (dirty_ << kPageShift <= keep_bytes) break;
+    auto it = runs_.lower_bound(below);
+    bool found = false;
+    while (it != runs_.begin()) {
+      --it;
+      if (it->second.dirty_pages > 0) {
+        found = true;
+        break;
+      }
+    }
+    if (!found) break;
+    below = it->first;
+    const Run run = it->second;
+    // Other pages of the run are clean already; releasing them again costs the kernel nothing.
+    os::release(static_cast<char*>(range_) + (it->first << kPageShift), run.pages << kPageShift);
+    table_.release_metadata(it->first, run.pages);
+    set_dirty_locked(it->first, run.pages, false);
+    dirty_ -= run.dirty_pages;
+    it->second.dirty_pages = 0;
+    released += run.dirty_pages << kPageShift;
+  }
+  return released;
+}
+
+void PageHeap::set_limit(uint64_t bytes) {
+  MutexLock lock(mu_);
+  limit_ = bytes;
+}
+
+PageHeapStats PageHeap::stats() const {
+  MutexLock lock(mu_);
+  PageHeapStats s;
+  s.reserved_bytes = range_bytes_;
+  s.committed_bytes = frontier_ << kPageShift;
+  s.in_use_bytes = in_use_ << kPageShift;
+  s.dirty_bytes = dirty_ << kPageShift;
+  s.released_bytes = s.committed_bytes - s.in_use_bytes - s.dirty_bytes;
+  s.free_runs = runs_.size();
+  return s;
+}
+
+uint64_t PageHeap::frontier_page() const {
+  MutexLock lock(mu_);
+  return frontier_;
+}
+
+uint64_t PageHeap::free_run_at(uint64_t page) const {
+  MutexLock lock(mu_);
+  const auto it = runs_.find(page);
+  return it == runs_.end() ? 0 : it->second.pages;
+}
+
+const char* PageHeap::check_identities() const {
+  MutexLock lock(mu_);
+  uint64_t free_pages = 0;
+  uint64_t dirty = 0;
+  uint64_t end_of_last = ~uint64_t{0};
+  for (const auto& [page, run] : runs_) {
+    if (page == end_of_last) return "two free runs touch but are not merged";
+    if (by_size_.count({run.pages, page}) == 0) return "a free run is missing from the index by size";
+    if (run.dirty_pages != 0 && count_dirty_locked(page, run.pages) != run.dirty_pages) {
+      return "dirty pages of a run differ from its bits";
+    }
+    end_of_last = page + run.pages;
+    free_pages += run.pages;
+    dirty += run.dirty_pages;
+  }
+  if (by_size_.size() != runs_.size()) return "the index by size has runs that are not free";
+  if (dirty != dirty_) return "dirty != sum of the runs' dirty pages";
+  if (free_pages + in_use_ != frontier_) return "in_use + free != committed";
+  return "";
+}
+
+int PageHeap::last_error() const {
+  MutexLock lock(mu_);
+  return last_error_;
+}
+
+}  // namespace keel

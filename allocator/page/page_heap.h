@@ -1,0 +1,105 @@
+// Page heap: runs of 8 KiB pages out of one reserved range, best fit, coalesced at once, released to the system.
+//
+// The range is writable up to a frontier that only rises, in steps of 4 MiB. Every page below it is in use or in
+// exactly one free run; neighbours are merged. A page is dirty if it may hold old bytes, clean if the system will
+// hand it out zeroed. Identity, checked by check_identities() and by the heap walk:
+//     in_use + free == committed        free == dirty + released        (all in bytes)
+// where `committed` is the frontier and `released` counts pages never touched as well (Go's HeapReleased).
+// Threads: any; one lock (kPages). Cost: O(log runs).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "allocator/base/mutex.h"
+#include "allocator/span/page_table.h"
+
+namespace keel {
+
+struct PageHeapStats {
+  uint64_t reserved_bytes = 0;
+  uint64_t committed_bytes = 0;  // Go's HeapSys
+  uint64_t in_use_bytes = 0;
+  uint64_t dirty_bytes = 0;      // free, still resident
+  uint64_t released_bytes = 0;   // free, the system's
+  uint64_t free_runs = 0;
+};
+
+struct PageRun {
+  uint64_t page = 0;
+  uint64_t pages = 0;
+  bool dirty = false;  // some page of it may hold old bytes
+  [[nodiscard]] bool valid() const { return pages != 0; }
+};
+
+class PageHeap {
+ public:
+  explicit PageHeap(PageTable& table) : table_(table) {}
+  ~PageHeap();
+  PageHeap(const PageHeap&) = delete;
+  PageHeap& operator=(const PageHeap&) = delete;
+
+  /// Reserves up to `wanted_bytes`, halving until the system agrees. False if not even 64 MiB could be had.
+  bool reserve(uint64_t wanted_bytes, bool huge_pages);
+
+  /// Takes `pages` pages whose first is a multiple of `align_pages`. An invalid run if the range, the limit or the
+  /// system has no more. Cost: O(log runs) plus a bit scan over the run.
+  PageRun allocate(uint64_t pages, uint64_t align_pages = 1);
+
+  /// Returns a run; its entries are withdrawn. `released` says the caller has already given it to the system.
+  void free(uint64_t page, uint64_t pages, bool released);
+
+  /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay or
+  /// `budget_bytes` were released. Returns the bytes released. Threads: any; the lock is held for one run at a time.
+  uint64_t release_idle(uint64_t keep_bytes, uint64_t budget_bytes);
+
+  /// Hard limit on committed bytes less released ones (`--max-heap`); 0 for none.
+  void set_limit(uint64_t bytes);
+
+  [[nodiscard]] PageHeapStats stats() const;
+  [[nodiscard]] uint64_t frontier_page() const;
+
+  /// Pages from `page` to the end of the free run it starts, or 0. For walks with the world stopped.
+  [[nodiscard]] uint64_t free_run_at(uint64_t page) const;
+
+  /// Re-adds every run and bit and compares with the counters. Empty if all is well, else what is wrong.
+  [[nodiscard]] const char* check_identities() const;
+
+  /// errno of the last refusal of the system, 0 if the range or the limit was the reason.
+  [[nodiscard]] int last_error() const;
+
+ private:
+  static constexpr uint64_t kGrowBytes = 4 * kMiB;  // Go's pallocChunkBytes (mpagealloc.go)
+
+  struct Run {
+    uint64_t pages;
+    uint64_t dirty_pages;
+  };
+  using Runs = std::map<uint64_t, Run>;
+
+  bool grow_locked(uint64_t pages) KEEL_REQUIRES(mu_);
+  void insert_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
+  void erase_locked(Runs::iterator at) KEEL_REQUIRES(mu_);
+  Runs::iterator find_fit_locked(uint64_t pages, uint64_t align_pages) KEEL_REQUIRES(mu_);
+  uint64_t count_dirty_locked(uint64_t page, uint64_t pages) const KEEL_REQUIRES(mu_);
+  void set_dirty_locked(uint64_t page, uint64_t pages, bool dirty) KEEL_REQUIRES(mu_);
+
+  PageTable& table_;
+  void* range_ = nullptr;
+  uint64_t range_bytes_ = 0;
+  bool huge_pages_ = false;
+
+  mutable Mutex mu_{LockRank::kPages};
+  uint64_t frontier_ KEEL_GUARDED_BY(mu_) = 0;  // pages made writable
+  uint64_t in_use_ KEEL_GUARDED_BY(mu_) = 0;    // pages
+  uint64_t dirty_ KEEL_GUARDED_BY(mu_) = 0;     // free dirty pages
+  uint64_t limit_ KEEL_GUARDED_BY(mu_) = 0;     // bytes
+  int last_error_ KEEL_GUARDED_BY(mu_) = 0;
+  Runs runs_ KEEL_GUARDED_BY(mu_);                                  // free runs by first page
+  std::set<std::pair<uint64_t, uint64_t>> by_size_ KEEL_GUARDED_BY(mu_);  // (pages, first page)
+  uint64_t* dirty_bits_ KEEL_GUARDED_BY(mu_) = nullptr;             // one bit per page of the range
+};
+
+}  // namespace keel

@@ -1,0 +1,79 @@
+// What a barrier may see of its thread: the marking flag and a buffer of pointers to shade.
+//
+// With marking off a store costs one test of `marking`, a thread-local byte. It is flipped for a thread only while
+// that thread is stopped at a safepoint or by the thread itself in a handshake, and no safepoint lies between the test
+// and the store, so it is a plain bool: [barrier.flag].
+// The buffer goes to the GreySink when full and whenever a handshake or a stop asks for it.
+// Threads: the owner; the collector while it holds the owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/race_points.h"
+#include "barriers/api/slot.h"
+
+namespace keel {
+
+/// Takes what barriers remember. The collector implements it.
+class GreySink {
+ public:
+  virtual ~GreySink() = default;
+  /// Shades each of the `count` pointers (null and foreign ones are ignored). Threads: the barrier's owner, or the
+  /// collector holding it.
+  virtual void shade(const uintptr_t* pointers, size_t count) = 0;
+};
+
+struct BarrierState;
+using BarrierSlowPath = void (*)(BarrierState& self, Slot& slot, uintptr_t value) noexcept;
+
+struct BarrierState {
+  static constexpr size_t kCapacity = 512;  // Go's wbBufEntries (mwbbuf.go)
+
+  bool marking = false;
+  uint32_t count = 0;
+  uint32_t limit = kCapacity;      // tests make it tiny
+  BarrierSlowPath slow = nullptr;  // the kind's store path, chosen once per heap
+  GreySink* sink = nullptr;
+  uint64_t flushes = 0;
+  uint64_t shaded = 0;             // pointers handed to the sink
+  uintptr_t buffer[kCapacity + 2] = {};
+
+  void add(uintptr_t pointer) noexcept {
+    if (pointer != 0) buffer[count++] = pointer;
+  }
+  void flush() noexcept {
+    if (count == 0) return;
+    sink->shade(buffer, count);
+    shaded += count;
+    ++flushes;
+    count = 0;
+  }
+};
+
+/// The calling thread's barrier. Reached by one instruction on x86-64 (initial-exec thread-local storage).
+inline constinit thread_local BarrierState t_barrier;
+
+/// The slow path of one kind: remember, flush when full.
+template <typename Kind>
+void barrier_slow_path(BarrierState& self, Slot& slot, uintptr_t value) noexcept {
+  Kind::before_store(self, slot, value);
+  if (self.count >= self.limit) self.flush();
+}
+
+/// Stores a pointer into the heap or a root: barrier, then release store. No safepoint between the two.
+inline void write_slot(Slot& slot, uintptr_t value) {
+  BarrierState& barrier = t_barrier;
+  if (barrier.marking) [[unlikely]] barrier.slow(barrier, slot, value);
+  race_point(RacePoint::kBarrierBetweenTestAndStore);
+  slot.store_release(value);
+}
+
+/// First store into a slot of an object that nobody else can see: the old value is null, the new one is shaded.
+inline void initialize_slot(Slot& slot, uintptr_t value) {
+  BarrierState& barrier = t_barrier;
+  if (barrier.marking) [[unlikely]] barrier.slow(barrier, slot, value);
+  slot.initialize(value);
+}
+
+}  // namespace keel

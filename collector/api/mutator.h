@@ -1,0 +1,159 @@
+// Mutator: a thread that uses the heap. Allocation, safepoints, blocking regions, attaching and leaving.
+//
+// A thread attaches with MutatorScope and is then *running*: the collector waits for it at safepoints, which are every
+// allocation and every safepoint() call. In blocking(f) it is *blocked*: f must not touch the heap, and the collector
+// acts for the thread meanwhile. A T* does not survive detaching; a Root does.
+//
+// Not roots, keep them in a Root<T>: thread_locals, alternate signal stacks, coroutine frames, malloc'd memory.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "allocator/cache/thread_cache.h"
+#include "barriers/api/barrier_state.h"
+#include "collector/mark/marker.h"
+
+namespace keel {
+
+class Heap;
+class HeapCore;
+class Mutator;
+class World;
+
+/// Memory is out after a collection has tried. what() names the size, the limit and what the heap holds.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::string text) : text_(std::move(text)) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+/// A precise root on the stack: a link in its mutator's list. Made by Local<T> under precise roots.
+struct LocalLink {
+  uintptr_t pointer = 0;
+  LocalLink* previous = nullptr;
+  LocalLink* next = nullptr;
+};
+
+inline constinit thread_local Mutator* t_mutator = nullptr;
+
+class Mutator {
+ public:
+  /// The calling thread's mutator, or null if it is not attached.
+  static Mutator* current() noexcept { return t_mutator; }
+
+  /// A zeroed slot of a small layout. A safepoint. Throws OutOfMemory. Cost: ~2 ns when the hole has room.
+  void* allocate(LayoutId layout, size_t slot_bytes) {
+    // relaxed [world.pending]: only says "look"; the slow path synchronises.
+    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]] poll_slow();
+    void* slot = cache_.try_allocate(layout, slot_bytes);
+    return slot != nullptr ? slot : allocate_slow(layout);
+  }
+
+  /// A zeroed large object of `bytes` bytes. A safepoint. Throws OutOfMemory.
+  void* allocate_large(LayoutId layout, uint64_t bytes);
+
+  /// Lets the collector act if it wants to. Cost: one load and a branch.
+  void safepoint() {
+    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]] poll_slow();
+  }
+
+  /// Runs `call(argument)` in a blocking region.
+  void run_blocked(void (*call)(void*), void* argument);
+
+  void link_local(LocalLink& local) {
+    local.previous = nullptr;
+    local.next = locals_;
+    if (locals_ != nullptr) locals_->previous = &local;
+    locals_ = &local;
+  }
+  void unlink_local(LocalLink& local) {
+    (local.previous != nullptr ? local.previous->next : locals_) = local.next;
+    if (local.next != nullptr) local.next->previous = local.previous;
+  }
+
+  [[nodiscard]] uint32_t id() const { return id_; }
+  [[nodiscard]] HeapCore& core() { return core_; }
+
+ private:
+  friend class World;
+  friend class HeapCore;
+  friend class Cycle;
+  friend class MutatorScope;
+  friend class Verifier;
+
+  Mutator(HeapCore& core, uint32_t id, std::string name);
+
+  __attribute__((noinline)) void poll_slow();
+  __attribute__((noinline)) void* allocate_slow(LayoutId layout);
+
+  HeapCore& core_;
+  // [world.pending], [world.state]: see collector/world/world.h.
+  std::atomic<uint32_t> pending_{0};
+  std::atomic<uint32_t> state_{0};
+  ThreadCache cache_;
+  Marker marker_;
+  BarrierState* barrier_ = nullptr;   // the thread's t_barrier
+  LocalLink* locals_ = nullptr;
+  uintptr_t stack_base_ = 0;          // highest address
+  uintptr_t stopped_sp_ = 0;          // owner: before it stands; then the collector's to read
+  void* fake_stack_ = nullptr;        // AddressSanitizer's, of this thread
+  double assist_debt_ = 0;            // bytes of scan work owed; owner only
+  uint64_t stress_left_ = 0;
+  uint64_t black_bytes_ = 0;          // born marked in this cycle; taken by the collector while it holds the thread
+  uint64_t black_objects_ = 0;
+  int64_t handshake_requested_ns_ = 0;
+  const uint32_t id_;
+  const std::string name_;
+  void* listener_data_ = nullptr;
+};
+
+/// Attaches the calling thread for the scope's life. Precondition: the thread is not attached. Waits for a stop or
+/// handshake in progress.
+class MutatorScope {
+ public:
+  explicit MutatorScope(Heap& heap, std::string name = "mutator");
+  ~MutatorScope();
+  MutatorScope(const MutatorScope&) = delete;
+  MutatorScope& operator=(const MutatorScope&) = delete;
+};
+
+/// Runs f in a blocking region if the thread is attached (else just runs it): system calls, locks, sleeps. Pointers of
+/// the caller stay alive; f itself must not touch the heap. Exceptions pass through.
+template <typename F>
+auto blocking(F&& f) -> decltype(f()) {
+  Mutator* self = Mutator::current();
+  if (self == nullptr) return f();
+  using R = decltype(f());
+  if constexpr (std::is_void_v<R>) {
+    self->run_blocked([](void* p) { (*static_cast<std::remove_reference_t<F>*>(p))(); }, &f);
+  } else {
+    struct Call {
+      std::remove_reference_t<F>* f;
+      alignas(R) unsigned char result[sizeof(R)];
+    } call{&f, {}};
+    self->run_blocked(
+        [](void* p) {
+          auto* c = static_cast<Call*>(p);
+          new (c->result) R((*c->f)());
+        },
+        &call);
+    R* result = std::launder(reinterpret_cast<R*>(call.result));
+    R value = std::move(*result);
+    result->~R();
+    return value;
+  }
+}
+
+/// A safepoint on request, for loops that do not allocate.
+inline void safepoint() {
+  if (Mutator* self = Mutator::current()) self->safepoint();
+}
+
+}  // namespace keel

@@ -1,0 +1,43 @@
+// Ptr<T>: a pointer field of a heap object. Assigning runs the write barrier; reading is a plain load.
+//
+// Locals are T*; a Ptr lives only inside heap objects, whose type's pointer map says where (type_layout.h). It may
+// point into an object. Trivially destructible, so heap objects need no destructors.
+// Threads: attached mutators. Two threads that write one field synchronise as for any other field; the collector needs
+// nothing from them.
+#pragma once
+
+#include <cstddef>
+
+#include "barriers/api/barrier_state.h"
+
+namespace keel {
+
+template <typename T>
+class Ptr {
+ public:
+  Ptr() = default;
+  Ptr(std::nullptr_t) {}                                                       // NOLINT(google-explicit-constructor)
+  Ptr(T* target) { initialize_slot(slot_, reinterpret_cast<uintptr_t>(target)); }  // NOLINT
+  Ptr(const Ptr& other) : Ptr(other.get()) {}
+  Ptr& operator=(const Ptr& other) {
+    if (this != &other) *this = other.get();
+    return *this;
+  }
+  Ptr& operator=(T* target) {
+    write_slot(slot_, reinterpret_cast<uintptr_t>(target));
+    return *this;
+  }
+  Ptr& operator=(std::nullptr_t) {
+    write_slot(slot_, 0);
+    return *this;
+  }
+
+  [[nodiscard]] T* get() const { return reinterpret_cast<T*>(slot_.load_relaxed()); }
+  operator T*() const { return get(); }  // NOLINT(google-explicit-constructor)
+  T* operator->() const { return get(); }
+
+ private:
+  Slot slot_;
+};
+
+}  // namespace keel

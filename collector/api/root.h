@@ -1,0 +1,63 @@
+// Root<T>: keeps an object alive from anywhere: globals, malloc'd memory, hand-over between threads.
+//
+// A root is a heap slot to the barrier (rule 4): construction and assignment shade the new target, assignment, move
+// and destruction the old one, so roots may come and go while they are scanned. Each owns a slot in the heap's root
+// table. Threads: attached mutators; one Root is not for two threads at once.
+// Errors: making one on a thread that is not attached is fatal. A Root must not outlive its heap.
+#pragma once
+
+#include <utility>
+
+#include "barriers/api/barrier_state.h"
+
+namespace keel {
+
+namespace detail {
+/// Takes a slot from the current heap's table, holding null.
+Slot* acquire_root_slot();
+/// Returns it; the barrier has run and the slot is null.
+void release_root_slot(Slot* slot);
+}  // namespace detail
+
+template <typename T>
+class Root {
+ public:
+  Root() = default;
+  explicit Root(T* target) { reset(target); }
+  Root(const Root& other) { reset(other.get()); }
+  Root(Root&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
+  Root& operator=(const Root& other) {
+    if (this != &other) reset(other.get());
+    return *this;
+  }
+  Root& operator=(Root&& other) noexcept {
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  Root& operator=(T* target) {
+    reset(target);
+    return *this;
+  }
+  ~Root() {
+    if (slot_ == nullptr) return;
+    write_slot(*slot_, 0);
+    detail::release_root_slot(slot_);
+  }
+
+  void reset(T* target = nullptr) {
+    if (slot_ == nullptr) {
+      if (target == nullptr) return;
+      slot_ = detail::acquire_root_slot();
+    }
+    write_slot(*slot_, reinterpret_cast<uintptr_t>(target));
+  }
+  [[nodiscard]] T* get() const { return slot_ == nullptr ? nullptr : reinterpret_cast<T*>(slot_->load_relaxed()); }
+  T* operator->() const { return get(); }
+  T& operator*() const { return *get(); }
+  explicit operator bool() const { return get() != nullptr; }
+
+ private:
+  Slot* slot_ = nullptr;
+};
+
+}  // namespace keel

@@ -1,0 +1,163 @@
+// Heap: the public face of HeapCore; see collector/api/heap.h.
+#include "collector/api/heap.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "collector/cycle/heap_core.h"
+#include "collector/verify/verifier.h"
+
+namespace keel {
+namespace {
+// relaxed [heap.current]: set before any mutator exists, cleared after the last has gone.
+std::atomic<Heap*> g_current{nullptr};
+
+void crash_summary() {
+  Heap* heap = g_current.load(std::memory_order_relaxed);
+  if (heap == nullptr) return;
+  const HeapCore& core = heap->core();
+  std::fprintf(stderr, "keel: cycle %u %s, live %llu B, goal %llu B\n", core.memory.cycle(),
+               core.marking.load(std::memory_order_relaxed) ? "marking" : "not marking",
+               static_cast<unsigned long long>(core.pacer.live_bytes()),
+               static_cast<unsigned long long>(core.pacer.goal_bytes()));
+}
+}  // namespace
+
+Result<bool> HeapConfig::check() const {
+  const BarrierKind* kind = find_barrier(barrier);
+  if (kind == nullptr) return Error{"option --barrier: '" + barrier + "' is not one of hybrid"};
+  if (!kind->traits.concurrent) {
+    return Error{"option --barrier: '" + barrier +
+                 "' is unsound with concurrent marking: nothing shades a pointer that a store hides; use hybrid"};
+  }
+  if (transitions != "stw") return Error{"option --transitions: '" + transitions + "' is not one of stw"};
+  if (gogc_percent != kGogcOff && (gogc_percent < 0 || gogc_percent > kMaxGogc)) {
+    return Error{"option --gogc: " + std::to_string(gogc_percent) + " is outside [0, 1000000] and not off"};
+  }
+  if (grey_chunks == 0) return Error{"grey_chunks: 0 is outside [1, 4294967295]"};
+  return true;
+}
+
+Heap::Heap(const HeapConfig& config) {
+  const Result<bool> checked = config.check();
+  KEEL_CHECK(checked.ok(), "heap: %s", checked.error().c_str());
+  Heap* none = nullptr;
+  const bool first = g_current.compare_exchange_strong(none, this, std::memory_order_relaxed);
+  KEEL_CHECK(first, "heap: another heap exists in this process");
+  try {
+    core_ = std::make_unique<HeapCore>(*this, config);
+  } catch (...) {
+    g_current.store(nullptr, std::memory_order_relaxed);
+    throw;
+  }
+  set_crash_hook(crash_summary);
+}
+
+Heap::~Heap() {
+  set_crash_hook(nullptr);
+  core_.reset();
+  g_current.store(nullptr, std::memory_order_relaxed);
+}
+
+Heap* Heap::current() { return g_current.load(std::memory_order_relaxed); }
+
+const HeapConfig& Heap::config() const { return core_->config; }
+
+void Heap::collect() {
+  blocking([this] { core_->cycle->collect(); });
+}
+
+int64_t Heap::set_gc_percent(int64_t percent) {
+  KEEL_CHECK(percent >= HeapConfig::kGogcOff && percent <= HeapConfig::kMaxGogc,
+             "set_gc_percent: %lld is outside [-1, 1000000]", static_cast<long long>(percent));
+  int64_t previous = 0;
+  blocking([&] {
+    core_->cycle->run_between([&] {
+      previous = core_->pacer.gogc_percent();
+      core_->pacer.set_gogc_percent(percent);
+    });
+  });
+  return previous;
+}
+
+void Heap::free_os_memory() {
+  blocking([this] {
+    core_->cycle->collect();
+    core_->cycle->run_between([this] { core_->memory.pages().release_idle(0, ~uint64_t{0}); });
+  });
+}
+
+HeapStats Heap::stats() const { return core_->stats(); }
+
+std::vector<LayoutStats> Heap::layouts() {
+  std::map<LayoutId, LayoutStats> by_layout;
+  blocking([&] {
+    core_->cycle->run_stopped([&] {
+      core_->memory.for_each_span([&](Span& span) {
+        const Layout& layout = layout_of(span.layout);
+        LayoutStats& s = by_layout[span.layout];
+        const uint64_t slot_bytes = layout.large() ? span.object_bytes : layout.slot_bytes;
+        ++s.spans;
+        s.objects += span.live_slots;
+        s.used_bytes += span.live_slots * slot_bytes;
+        s.waste_bytes += span.bytes() - span.live_slots * slot_bytes;
+      });
+    });
+  });
+  std::vector<LayoutStats> result;
+  for (auto& [id, stats] : by_layout) {
+    stats.layout = describe_layout(layout_of(id));
+    result.push_back(std::move(stats));
+  }
+  return result;
+}
+
+std::string Heap::check() {
+  std::string fault;
+  blocking([&] { core_->cycle->run_stopped([&] { fault = Verifier(*core_).check_structure(); }); });
+  return fault;
+}
+
+MutatorScope::MutatorScope(Heap& heap, std::string name) { heap.core().attach(std::move(name)); }
+MutatorScope::~MutatorScope() { Mutator::current()->core().detach(); }
+
+namespace detail {
+
+Slot* acquire_root_slot() {
+  Mutator* self = Mutator::current();
+  KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
+  return self->core().roots.acquire();
+}
+
+void release_root_slot(Slot* slot) {
+  Mutator* self = Mutator::current();
+  KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
+  self->core().roots.release(slot);
+}
+
+}  // namespace detail
+
+const char* to_string(CycleTrigger trigger) {
+  switch (trigger) {
+    case CycleTrigger::kHeap: return "heap";
+    case CycleTrigger::kForced: return "forced";
+    case CycleTrigger::kMemoryLimit: return "memory_limit";
+    case CycleTrigger::kPeriodic: return "periodic";
+  }
+  return "";
+}
+
+const char* to_string(PauseKind kind) {
+  switch (kind) {
+    case PauseKind::kSweepTermination: return "sweep_termination";
+    case PauseKind::kMarkTermination: return "mark_termination";
+    case PauseKind::kHandshake: return "handshake";
+    case PauseKind::kAssist: return "assist";
+    case PauseKind::kSweep: return "sweep";
+    case PauseKind::kAllocationStall: return "allocation_stall";
+  }
+  return "";
+}
+
+}  // namespace keel

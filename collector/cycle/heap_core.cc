@@ -1,0 +1,321 @@
+// The gateway of allocation and what handshakes do to a mutator; see heap_core.h.
+#include "collector/cycle/heap_core.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "allocator/base/clock.h"
+#include "allocator/base/machine.h"
+#include "allocator/base/os_memory.h"
+#include "allocator/base/race_points.h"
+#include "collector/roots/fake_stack.h"
+
+namespace keel {
+namespace {
+
+// An assist does at least this much scan work, so that entering it pays; what it does beyond the debt is credit.
+// measured: 16 KiB is ~10 us on the reference machine, small against a time slice.
+constexpr double kAssistQuantum = 16 * 1024;
+// Debt that no work was found for is kept, up to this.
+constexpr double kMostDebt = 1 << 20;
+// Under stress, holes are this small, so that the slow path runs often.
+constexpr uint32_t kStressHoleSlots = 8;
+
+uintptr_t stack_base_of_this_thread() {
+  pthread_attr_t attributes;
+  void* low = nullptr;
+  size_t bytes = 0;
+  const int rc = pthread_getattr_np(pthread_self(), &attributes);
+  KEEL_CHECK(rc == 0, "attach: pthread_getattr_np: error %d", rc);
+  pthread_attr_getstack(&attributes, &low, &bytes);
+  pthread_attr_destroy(&attributes);
+  return reinterpret_cast<uintptr_t>(low) + bytes;
+}
+
+std::vector<int> cores_to_use() {
+  std::vector<int> cores = affinity_cores();
+  const auto usable = static_cast<size_t>(usable_cores());
+  if (cores.size() > usable) cores.resize(usable);
+  return cores;
+}
+
+}  // namespace
+
+HeapCore::HeapCore(Heap& h, const HeapConfig& c)
+    : heap(h),
+      config(c),
+      barrier(*find_barrier(c.barrier)),
+      memory({c.range_bytes, c.max_heap_bytes, c.huge_pages, c.debug.poison}),
+      pool(c.grey_chunks),
+      pacer(c.gogc_percent) {
+  if (config.debug.checkmark) config.record_roots = true;
+  set_race_yields(config.debug.stress != 0 ? 64 : 0);
+  sweeper = std::make_unique<Sweeper>(memory);
+  memory.set_sweep_hook(sweeper.get());
+  std::vector<int> cores = cores_to_use();
+  const auto count = config.mark_workers != 0 ? config.mark_workers : static_cast<uint32_t>(cores.size());
+  workers = std::make_unique<MarkWorkers>(memory, pool, world, pacer, std::move(cores), count);
+  cycle = std::make_unique<Cycle>(*this);
+}
+
+HeapCore::~HeapCore() {
+  cycle.reset();
+  workers.reset();
+  sweeper.reset();
+}
+
+void HeapCore::attach(std::string name) {
+  KEEL_CHECK(t_mutator == nullptr, "attach: thread '%s' is attached already", name.c_str());
+  const uint32_t id = next_mutator.fetch_add(1, std::memory_order_relaxed);
+  auto owned = std::unique_ptr<Mutator>(new Mutator(*this, id, std::move(name)));
+  Mutator& self = *owned;
+  self.stack_base_ = stack_base_of_this_thread();
+  self.barrier_ = &t_barrier;
+  t_barrier.sink = &self.marker_;
+  t_barrier.slow = barrier.slow_path;
+  t_barrier.limit = config.debug.stress != 0 ? 2 : BarrierState::kCapacity;
+  if (config.debug.stress != 0) self.cache_.limit_holes(std::min(config.debug.stress, kStressHoleSlots));
+  self.stress_left_ = config.debug.stress;
+  if (config.listener != nullptr) self.listener_data_ = config.listener->on_attach(id, self.name_.c_str());
+  // A thread that attaches while marking takes its state under the registry lock: every begun round is acknowledged,
+  // its stack is empty and so already black (rule 1).
+  world.attach(std::move(owned), [this](Mutator& m) {
+    if (marking.load(std::memory_order_relaxed)) begin_mark(m);
+  });
+  t_mutator = &self;
+}
+
+void HeapCore::detach() {
+  Mutator& self = *t_mutator;
+  KEEL_CHECK(self.locals_ == nullptr, "detach: thread '%s' still has precise locals", self.name_.c_str());
+  GcListener* listener = config.listener;
+  void* listener_data = self.listener_data_;
+  t_mutator = nullptr;
+  world.detach(self, [this](Mutator& m) {
+    if (marking.load(std::memory_order_relaxed)) {
+      hand_in_grey(m);
+      m.barrier_->marking = false;
+    }
+    pacer.subtract_live(m.cache_.flush());
+    m.cache_.end_black();
+    take_counts(m);
+    MutexLock lock(gathered_mu);
+    gathered.marks.add(m.marker_.take_counts());
+    gathered.black_bytes += m.black_bytes_;
+    gathered.black_objects += m.black_objects_;
+    gathered.shaded += m.barrier_->shaded;
+    gathered.flushes += m.barrier_->flushes;
+    m.barrier_->shaded = m.barrier_->flushes = 0;
+  });
+  if (listener != nullptr) listener->on_detach(listener_data);
+}
+
+// Step 2 of the cycle: barrier on, allocation black, holes published.
+void HeapCore::begin_mark(Mutator& m) {
+  m.marker_.begin_cycle();
+  m.marker_.reset_stack_counts();
+  take_counts(m);
+  m.black_bytes_ = m.black_objects_ = 0;
+  m.assist_debt_ = 0;
+  m.cache_.begin_black();
+  take_counts(m);
+  m.barrier_->shaded = m.barrier_->flushes = 0;
+  m.barrier_->marking = true;
+}
+
+// Step 3: this stack, once.
+void HeapCore::scan_roots(Mutator& m) {
+  race_point(RacePoint::kBeforeStackScan);
+  const int64_t begin = now_ns();
+  std::vector<RootHit> own_hits;
+  if (config.record_roots) m.marker_.record_hits(&own_hits);
+  if (config.roots == Roots::kPrecise) {
+    for (LocalLink* local = m.locals_; local != nullptr; local = local->next) m.marker_.visit(local->pointer);
+  } else {
+    const auto* sp = reinterpret_cast<const uintptr_t*>(round_up(m.stopped_sp_, kWordBytes));
+    const auto* base = reinterpret_cast<const uintptr_t*>(m.stack_base_);
+    m.marker_.scan_stack_words(sp, base);
+    scan_fake_frames(m.marker_, m.fake_stack_, sp, base);
+  }
+  m.marker_.record_hits(nullptr);
+  m.marker_.flush();
+  {
+    MutexLock lock(gathered_mu);
+    gathered.stack_words += m.marker_.stack_words();
+    gathered.stack_hits += m.marker_.stack_hits();
+    hits.insert(hits.end(), own_hits.begin(), own_hits.end());
+  }
+  m.marker_.reset_stack_counts();
+  if (config.listener == nullptr || Mutator::current() != &m) return;
+  PauseRecord pause;
+  pause.cycle = memory.cycle() + 1;
+  pause.kind = PauseKind::kHandshake;
+  pause.thread = m.id_;
+  pause.begin_ns = begin;
+  pause.duration_ns = pause.own_stack_ns = now_ns() - begin;
+  config.listener->on_pause(m.listener_data_, pause);
+}
+
+// Steps 5 and 6.
+void HeapCore::hand_in_grey(Mutator& m) {
+  m.barrier_->flush();
+  m.marker_.flush();
+}
+
+// Step 6, nothing is grey: barrier off, what was born black is counted.
+void HeapCore::end_mark(Mutator& m) {
+  KEEL_DCHECK(m.barrier_->count == 0 && !m.marker_.holds_work(), "mark termination: mutator %u holds grey objects",
+              m.id_);
+  m.barrier_->marking = false;
+  take_counts(m);
+  MutexLock lock(gathered_mu);
+  gathered.marks.add(m.marker_.take_counts());
+  gathered.black_bytes += m.black_bytes_;
+  gathered.black_objects += m.black_objects_;
+  gathered.shaded += m.barrier_->shaded;
+  gathered.flushes += m.barrier_->flushes;
+}
+
+// Step 7.
+void HeapCore::retire_cache(Mutator& m) {
+  m.cache_.flush();
+  m.cache_.end_black();
+}
+
+void HeapCore::take_counts(Mutator& m) {
+  m.cache_.publish();
+  const AllocationCounts counts = m.cache_.take_counts();
+  allocated.bytes.fetch_add(counts.bytes, std::memory_order_relaxed);
+  allocated.objects.fetch_add(counts.objects, std::memory_order_relaxed);
+  m.black_bytes_ += counts.black_bytes;
+  m.black_objects_ += counts.black_objects;
+}
+
+void HeapCore::assist(Mutator& self) {
+  if (self.assist_debt_ <= 0) return;
+  self.assist_debt_ -= pacer.steal_credit(self.assist_debt_);
+  if (self.assist_debt_ <= 0) return;
+  const int64_t begin = now_ns();
+  uint64_t scanned = 0;
+  const uint32_t in_cycle = memory.cycle() + 1;
+  while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && !pool.empty()) {
+    pool.become_busy();
+    const uint64_t done = self.marker_.drain(static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
+    self.marker_.flush();
+    pool.become_idle();
+    self.assist_debt_ -= static_cast<double>(done);
+    scanned += done;
+    assist_scan_bytes.fetch_add(done, std::memory_order_relaxed);
+    self.safepoint();
+  }
+  self.assist_debt_ = std::min(self.assist_debt_, kMostDebt);
+  const int64_t duration = now_ns() - begin;
+  if (scanned == 0 || memory.cycle() + 1 != in_cycle) return;
+  gathered_assist_ns.fetch_add(static_cast<uint64_t>(duration), std::memory_order_relaxed);
+  if (config.listener == nullptr) return;
+  PauseRecord pause;
+  pause.cycle = in_cycle;
+  pause.kind = PauseKind::kAssist;
+  pause.thread = self.id_;
+  pause.begin_ns = begin;
+  pause.duration_ns = duration;
+  config.listener->on_pause(self.listener_data_, pause);
+}
+
+// Sweeps as many spans as this allocation owes.
+void HeapCore::sweep_share(uint64_t bytes) {
+  const double owed = pacer.sweep_ratio() * static_cast<double>(bytes);
+  for (int spans = static_cast<int>(std::min(owed + 0.5, 64.0)); spans > 0; --spans) {
+    if (!memory.sweep_one()) {
+      pacer.set_sweep_ratio(0);
+      return;
+    }
+  }
+}
+
+void HeapCore::stress(Mutator& self) {
+  const uint64_t slots = std::min<uint64_t>(config.debug.stress, kStressHoleSlots);
+  self.stress_left_ -= std::min(self.stress_left_, slots);
+  if (self.stress_left_ != 0) return;
+  self.stress_left_ = config.debug.stress;
+  blocking([this] { cycle->collect(); });
+}
+
+void HeapCore::account(Mutator& self, uint64_t bytes) {
+  if (pacer.add_live(bytes)) cycle->request(CycleTrigger::kHeap);
+  if (config.assists && marking.load(std::memory_order_relaxed)) {
+    self.assist_debt_ += static_cast<double>(bytes) * pacer.ratio();
+  }
+}
+
+void HeapCore::refill(Mutator& self, LayoutId layout) {
+  if (config.debug.stress != 0) stress(self);
+  if (marking.load(std::memory_order_relaxed)) {
+    assist(self);
+  } else {
+    sweep_share(kPageBytes);
+  }
+  size_t bytes = self.cache_.refill(layout);
+  for (int attempt = 0; bytes == 0 && attempt < 2; ++attempt) {
+    blocking([this] { cycle->collect(); });
+    bytes = self.cache_.refill(layout);
+  }
+  if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes);
+  take_counts(self);
+  account(self, bytes);
+}
+
+void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
+  if (config.debug.stress != 0) stress(self);
+  if (marking.load(std::memory_order_relaxed)) assist(self);
+  void* object = self.cache_.allocate_large(layout, bytes);
+  for (int attempt = 0; object == nullptr && attempt < 2; ++attempt) {
+    blocking([this] { cycle->collect(); });
+    object = self.cache_.allocate_large(layout, bytes);
+  }
+  if (object == nullptr) throw_out_of_memory(bytes);
+  take_counts(self);
+  account(self, round_up(bytes, kPageBytes));
+  return object;
+}
+
+void HeapCore::throw_out_of_memory(uint64_t bytes) {
+  char commit[128];
+  const PageHeapStats pages = memory.pages().stats();
+  std::string text = "out of memory: " + format_size(bytes) + " does not fit after a collection";
+  if (config.max_heap_bytes != 0) text += "; --max-heap is " + format_size(config.max_heap_bytes);
+  text += "; " + human_size(static_cast<double>(pages.in_use_bytes)) + " in use, " +
+          human_size(static_cast<double>(pages.reserved_bytes - pages.committed_bytes)) + " of addresses left";
+  if (*os::describe_commit_limit(commit, sizeof commit) != 0) text += std::string("; ") + commit;
+  throw OutOfMemory(text);
+}
+
+HeapStats HeapCore::stats() const {
+  const PageHeapStats pages = memory.pages().stats();
+  HeapStats s;
+  // Freed first: what is freed was allocated before.
+  const uint64_t freed_bytes = memory.freed().bytes.load(std::memory_order_relaxed);
+  s.frees = memory.freed().objects.load(std::memory_order_relaxed);
+  s.total_alloc_bytes = std::max(freed_bytes, allocated.bytes.load(std::memory_order_relaxed));
+  s.mallocs = std::max(s.frees, allocated.objects.load(std::memory_order_relaxed));
+  s.heap_alloc_bytes = s.total_alloc_bytes - freed_bytes;
+  s.heap_objects = s.mallocs - s.frees;
+  s.heap_sys_bytes = pages.committed_bytes;
+  s.heap_in_use_bytes = pages.in_use_bytes;
+  s.heap_idle_bytes = pages.committed_bytes - pages.in_use_bytes;
+  s.heap_released_bytes = pages.released_bytes;
+  s.gc_sys_bytes = memory.metadata_bytes();
+  s.reserved_bytes = pages.reserved_bytes;
+  s.reserved_unused_bytes = pages.reserved_bytes - pages.committed_bytes;
+  s.next_gc_bytes = pacer.goal_bytes();
+  s.heap_live_bytes = pacer.live_bytes();
+  s.last_gc_unix_ns = cycle->last_gc_unix_ns();
+  s.pause_total_ns = cycle->pause_total_ns();
+  s.num_gc = cycle->completed();
+  s.num_forced_gc = cycle->forced();
+  s.gc_cpu_fraction = cycle->gc_cpu_fraction();
+  return s;
+}
+
+}  // namespace keel

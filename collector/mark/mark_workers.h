@@ -1,0 +1,97 @@
+// Mark workers: one thread pinned to each usable core, in three modes.
+//
+//   dedicated    marks all the time; as many cores as 25 % of all give whole ones
+//   fractional   marks until it has used its share of its core, then sleeps; together with the dedicated ones 25 %
+//   idle         marks beyond that share only while fewer mutators run than there are cores
+// On two cores none is dedicated and each worker is fractional at 25 % of its core, as in Go (mgcpacer.go,
+// startCycle()). A worker looks at its mode every 64 KiB of scan work, holds no lock while scanning, and hands its grey
+// objects in before it sleeps.
+// Threads: begin(), end() from the cycle thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "collector/mark/marker.h"
+#include "collector/pacing/pacer.h"
+#include "collector/world/world.h"
+
+namespace keel {
+
+struct WorkerTimes {
+  int64_t dedicated_ns = 0;  // CPU time
+  int64_t fractional_ns = 0;
+  int64_t idle_ns = 0;
+};
+
+class MarkWorkers {
+ public:
+  /// `count` workers, at most one per core in `cores`; the share of 25 % is of all `cores`.
+  MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer, std::vector<int> cores, uint32_t count);
+  ~MarkWorkers();
+
+  /// Marking may begin. Threads: the cycle thread, every barrier on.
+  void begin();
+  /// Marking is over: workers leave when they next look. Precondition: the pool is quiet. Threads: the cycle thread,
+  /// also inside a stop: it waits for nobody.
+  void end();
+  /// Returns when every worker has left. Outside a stop, before the next begin().
+  void wait_until_left();
+
+  /// Scan work of all workers so far in this cycle. relaxed [stats].
+  [[nodiscard]] uint64_t scanned_bytes() const { return scanned_.load(std::memory_order_relaxed); }
+  /// Exact when the pool is quiet: a worker adds its sums before it becomes idle.
+  [[nodiscard]] MarkCounts counts();
+  [[nodiscard]] WorkerTimes times();
+  [[nodiscard]] uint32_t dedicated() const { return dedicated_; }
+  [[nodiscard]] uint32_t fractional() const { return static_cast<uint32_t>(workers_.size()) - dedicated_; }
+  [[nodiscard]] uint32_t used_idle();
+  [[nodiscard]] int cores() const { return static_cast<int>(cores_.size()); }
+
+ private:
+  static constexpr uint64_t kQuantumBytes = 64 * kKiB;
+  enum class Mode { kDedicated, kFractional, kIdle, kRest };
+
+  struct Worker {
+    explicit Worker(HeapMemory& memory, GreyPool& pool) : marker(memory, pool) {}
+    Marker marker;
+    int64_t fractional_used_ns = 0;
+    WorkerTimes times;
+    bool used_idle = false;
+    std::thread thread;
+  };
+
+  void run(Worker& worker, uint32_t index);
+  void mark(Worker& worker, uint32_t index);
+  void hand_in(Worker& worker);
+  void rest(const Worker& worker);
+  Mode choose(const Worker& worker, uint32_t index);
+
+  HeapMemory& memory_;
+  GreyPool& pool_;
+  World& world_;
+  Pacer& pacer_;
+  const std::vector<int> cores_;
+  uint32_t dedicated_ = 0;
+  double fractional_share_ = 0;  // of its core, per fractional worker
+
+  Mutex mu_{LockRank::kWorkers};
+  ConditionVariable wake_;
+  uint64_t epoch_ KEEL_GUARDED_BY(mu_) = 0;
+  uint32_t inside_ KEEL_GUARDED_BY(mu_) = 0;  // workers between begin() and end()
+  bool stopping_ KEEL_GUARDED_BY(mu_) = false;
+  // relaxed [mark.active]: end() also takes the lock each worker leaves through.
+  std::atomic<bool> active_{false};
+  std::atomic<uint64_t> scanned_{0};
+  std::atomic<int> idle_running_{0};
+  int64_t begin_ns_ = 0;
+  MarkCounts counts_ KEEL_GUARDED_BY(mu_);
+  WorkerTimes times_ KEEL_GUARDED_BY(mu_);
+  uint32_t used_idle_ KEEL_GUARDED_BY(mu_) = 0;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace keel

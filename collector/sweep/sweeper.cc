@@ -1,0 +1,92 @@
+// Sweeping of one span, and the background thread; see sweeper.h.
+#include "collector/sweep/sweeper.h"
+
+#include "allocator/base/clock.h"
+#include "allocator/base/poison.h"
+#include "allocator/span/span_bits.h"
+
+namespace keel {
+namespace {
+// The background thread works this long, then sleeps three times as long: a quarter of one core.
+constexpr int64_t kSliceNs = 100'000;
+}  // namespace
+
+Sweeper::Sweeper(HeapMemory& memory) : memory_(memory), thread_([this] { run(); }) {}
+
+Sweeper::~Sweeper() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Sweeper::sweep_span(Span& span) {
+  const Layout& layout = layout_of(span.layout);
+  const uint64_t page = memory_.page_of(span);
+  const BitWord* live_bits = memory_.alloc_bits(page);  // the marks of the cycle that just ended
+  const uint32_t live = count_bits(live_bits, layout.slots);
+  const uint32_t dead = span.live_slots - live;
+  if (dead != 0) {
+    const uint64_t slot_bytes = layout.large() ? span.bytes() : layout.slot_bytes;
+    memory_.freed().bytes.fetch_add(dead * slot_bytes, std::memory_order_relaxed);
+    memory_.freed().objects.fetch_add(dead, std::memory_order_relaxed);
+    if (memory_.poisons() && !(layout.large() && layout.noscan())) {
+      for (uint32_t slot = 0; slot < layout.slots; ++slot) {
+        if (test_bit(live_bits, slot)) continue;
+        poison(reinterpret_cast<void*>(span.start + slot * slot_bytes), slot_bytes);
+      }
+    }
+    span.needs_zero = true;
+  }
+  clear_bits(memory_.mark_bits(page), layout.slots);
+  span.live_slots = live;
+  span.swept_cycle.store(memory_.cycle(), std::memory_order_relaxed);
+}
+
+void Sweeper::start(uint64_t retain_bytes) {
+  {
+    MutexLock lock(mu_);
+    wanted_ = true;
+    retain_bytes_ = retain_bytes;
+  }
+  wake_.notify_all();
+}
+
+void Sweeper::finish() {
+  while (memory_.sweep_one()) {
+  }
+  MutexLock lock(mu_);
+  wanted_ = false;
+  while (working_) wake_.wait(mu_);
+}
+
+void Sweeper::run() {
+  for (;;) {
+    uint64_t retain = 0;
+    {
+      MutexLock lock(mu_);
+      while (!wanted_ && !stopping_) wake_.wait(mu_);
+      if (stopping_) return;
+      working_ = true;
+      retain = retain_bytes_;
+    }
+    const int64_t slice_end = now_ns() + kSliceNs;
+    bool more = true;
+    while (more && now_ns() < slice_end) more = memory_.sweep_one();
+    if (!more) {
+      // Swept: return idle pages, a piece at a time.
+      constexpr uint64_t kPiece = 4 * kMiB;
+      more = memory_.pages().release_idle(retain, kPiece) != 0;
+    }
+    cpu_ns_.store(thread_cpu_ns(), std::memory_order_relaxed);
+    MutexLock lock(mu_);
+    working_ = false;
+    if (!more) wanted_ = false;
+    wake_.notify_all();
+    if (more && wanted_ && !stopping_) wake_.wait_for(mu_, 3 * kSliceNs);
+  }
+}
+
+}  // namespace keel

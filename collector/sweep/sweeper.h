@@ -1,0 +1,46 @@
+// Sweeper: turns the marks of the last cycle into free slots, span by span, never inside a stop.
+//
+// A span is swept by whoever takes it from a list: a mutator that needs a slot (lazily), a mutator paying its
+// proportional share (spans per allocated byte, as Go's proportional sweep), or the background thread, which uses at
+// most a quarter of one core. All of it is over before the next cycle scans a root (rule 3).
+// Threads: sweep_span() from any; start(), finish() from the cycle thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "allocator/memory/heap_memory.h"
+
+namespace keel {
+
+class Sweeper final : public SweepHook {
+ public:
+  explicit Sweeper(HeapMemory& memory);
+  ~Sweeper() override;
+
+  void sweep_span(Span& span) override;
+
+  /// Lets the background thread work. `retain_bytes`: free dirty memory beyond this goes back to the system after.
+  void start(uint64_t retain_bytes);
+  /// Sweeps whatever is left and waits until the background thread holds no span.
+  void finish();
+  /// CPU time of the background thread since it started, ns.
+  [[nodiscard]] int64_t background_cpu_ns() const { return cpu_ns_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+
+  HeapMemory& memory_;
+  Mutex mu_{LockRank::kCollect};
+  ConditionVariable wake_;
+  bool working_ KEEL_GUARDED_BY(mu_) = false;  // the thread holds, or may take, a span
+  bool wanted_ KEEL_GUARDED_BY(mu_) = false;
+  bool stopping_ KEEL_GUARDED_BY(mu_) = false;
+  uint64_t retain_bytes_ KEEL_GUARDED_BY(mu_) = 0;
+  // relaxed [stats]: a figure for reports.
+  std::atomic<int64_t> cpu_ns_{0};
+  std::thread thread_;
+};
+
+}  // namespace keel

@@ -1,0 +1,193 @@
+// Handshakes and stops; see world.h for the states and the orders.
+#include "collector/world/world.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "allocator/base/check.h"
+#include "allocator/base/clock.h"
+#include "allocator/base/futex.h"
+#include "allocator/base/race_points.h"
+
+namespace keel {
+namespace {
+// How long the collector waits before the watchdog names a mutator that has not answered.
+constexpr int64_t kWatchdogNs = 10'000'000;
+}  // namespace
+
+World::World() = default;
+World::~World() { KEEL_CHECK(mutators_.empty(), "heap closed with %zu mutators attached", mutators_.size()); }
+
+size_t World::mutators() {
+  MutexLock lock(registry_mu_);
+  return mutators_.size();
+}
+
+void World::attach(std::unique_ptr<Mutator> mutator, const std::function<void(Mutator&)>& prepare) {
+  MutexLock lock(registry_mu_);
+  prepare(*mutator);
+  // relaxed [world.state]: nobody else knows the mutator before the lock is released.
+  mutator->state_.store(kRunning, std::memory_order_relaxed);
+  running_.fetch_add(1, std::memory_order_relaxed);
+  mutators_.push_back(std::move(mutator));
+  race_point(RacePoint::kMutatorAttaching);
+}
+
+void World::detach(Mutator& self, const std::function<void(Mutator&)>& leave) {
+  // Blocked while waiting for the lock: a stop or handshake in flight must not wait for us.
+  enter_blocked(self);
+  MutexLock lock(registry_mu_);
+  // Whatever was pending has been done for us, since the lock is ours and rounds hold it to their end.
+  leave(self);
+  const auto at = std::find_if(mutators_.begin(), mutators_.end(), [&](const auto& m) { return m.get() == &self; });
+  KEEL_CHECK(at != mutators_.end(), "world: an unknown mutator leaves");
+  mutators_.erase(at);
+}
+
+void World::wake_collector() {
+  // release [world.progress]: pairs with the acquire in run_everywhere() and stop(): what was done is visible.
+  progress_.fetch_add(1, std::memory_order_release);
+  futex_wake_all(progress_);
+}
+
+void World::run_action(Mutator& mutator) {
+  (*action_)(mutator);
+  // release [world.pending]: pairs with the acquire in run_everywhere(); the action's effects are visible.
+  mutator.pending_.fetch_and(~uint32_t{kHandshake}, std::memory_order_release);
+}
+
+bool World::try_hold(Mutator& mutator) {
+  uint32_t expected = kBlocked;
+  // seq_cst [world.dekker], acquire [world.state].
+  return mutator.state_.compare_exchange_strong(expected, kHeld, std::memory_order_seq_cst);
+}
+
+void World::unhold(Mutator& mutator) {
+  // release [world.state]: what the collector did for the thread is visible when it runs again.
+  mutator.state_.store(kBlocked, std::memory_order_release);
+  futex_wake_all(mutator.state_);
+}
+
+void World::handshake(const Action& action) {
+  MutexLock lock(registry_mu_);
+  action_ = &action;
+  const int64_t now = now_ns();
+  for (auto& m : mutators_) {
+    m->handshake_requested_ns_ = now;
+    // seq_cst [world.dekker]; releases action_ and the time to the mutator [world.pending].
+    m->pending_.fetch_or(kHandshake, std::memory_order_seq_cst);
+  }
+  run_everywhere();
+}
+
+void World::run_everywhere() {
+  const int64_t start = now_ns();
+  bool warned = false;
+  for (;;) {
+    // acquire [world.progress].
+    const uint32_t seen = progress_.load(std::memory_order_acquire);
+    Mutator* missing = nullptr;
+    for (auto& m : mutators_) {
+      // acquire [world.pending]: a cleared bit shows the action's effects.
+      if ((m->pending_.load(std::memory_order_acquire) & kHandshake) == 0) continue;
+      if (try_hold(*m)) {
+        if ((m->pending_.load(std::memory_order_acquire) & kHandshake) != 0) run_action(*m);
+        unhold(*m);
+      } else {
+        missing = m.get();
+      }
+    }
+    if (missing == nullptr) return;
+    futex_wait(progress_, seen, kWatchdogNs);
+    if (!warned && now_ns() - start > 100 * kWatchdogNs) {
+      std::fprintf(stderr, "keel: mutator %u (%s) has not reached a safepoint for %.1f s\n", missing->id_,
+                   missing->name_.c_str(), static_cast<double>(now_ns() - start) / 1e9);
+      warned = true;
+    }
+  }
+}
+
+World::StopTimes World::stop() {
+  registry_mu_.lock();
+  StopTimes times;
+  times.requested_ns = now_ns();
+  // seq_cst [world.dekker].
+  for (auto& m : mutators_) m->pending_.fetch_or(kStop, std::memory_order_seq_cst);
+  std::vector<Mutator*> running;
+  for (auto& m : mutators_) {
+    if (!try_hold(*m)) running.push_back(m.get());
+  }
+  while (!running.empty()) {
+    const uint32_t seen = progress_.load(std::memory_order_acquire);
+    std::erase_if(running, [&](Mutator* m) {
+      if (!try_hold(*m)) return false;
+      times.slowest_thread = m->id_;
+      return true;
+    });
+    if (!running.empty()) futex_wait(progress_, seen, kWatchdogNs);
+  }
+  times.stopped_ns = now_ns();
+  return times;
+}
+
+void World::for_each_stopped(const Action& action) {
+  for (auto& m : mutators_) action(*m);
+}
+
+void World::resume(const Action& action, const std::function<void()>& on_restart) {
+  action_ = &action;
+  for (auto& m : mutators_) {
+    // release [world.pending]: publishes action_; the thread runs it before it leaves its safepoint.
+    m->pending_.fetch_or(kHandshake, std::memory_order_release);
+    m->state_.store(kBlocked, std::memory_order_release);
+  }
+  for (auto& m : mutators_) {
+    // release [world.state]: all that happened in the stop is visible to whoever sees kStop gone.
+    m->pending_.fetch_and(~uint32_t{kStop}, std::memory_order_release);
+    futex_wake_all(m->pending_);
+  }
+  on_restart();
+  run_everywhere();
+  registry_mu_.unlock();
+}
+
+void World::enter_blocked(Mutator& self) {
+  running_.fetch_sub(1, std::memory_order_relaxed);
+  // seq_cst [world.dekker], release [world.state].
+  self.state_.store(kBlocked, std::memory_order_seq_cst);
+  if (self.pending_.load(std::memory_order_seq_cst) != 0) wake_collector();
+}
+
+void World::leave_blocked(Mutator& self) {
+  race_point(RacePoint::kLeavingBlocking);
+  for (;;) {
+    // acquire [world.state]: see resume().
+    uint32_t pending = self.pending_.load(std::memory_order_acquire);
+    if ((pending & kStop) != 0) {
+      futex_wait(self.pending_, pending);
+      continue;
+    }
+    uint32_t expected = kBlocked;
+    if (self.state_.compare_exchange_strong(expected, kRunning, std::memory_order_seq_cst)) break;
+    futex_wait(self.state_, expected);
+  }
+  running_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void World::poll(Mutator& self) {
+  for (;;) {
+    // acquire [world.pending]: pairs with handshake(), stop() and resume(): action_ is visible.
+    const uint32_t pending = self.pending_.load(std::memory_order_acquire);
+    if ((pending & kHandshake) != 0) {
+      run_action(self);
+      wake_collector();
+    } else if ((pending & kStop) != 0) {
+      enter_blocked(self);
+      leave_blocked(self);
+    } else {
+      return;
+    }
+  }
+}
+
+}  // namespace keel

@@ -1,0 +1,86 @@
+// The world: which mutators exist, how the collector makes all of them do something (handshake), and how it stops
+// them all at once (stop).
+//
+// Each mutator has a state word and a pending word.
+//   state × who may change it
+//     kRunning -> kBlocked   the mutator (park at a safepoint, enter a blocking region)
+//     kBlocked -> kRunning   the mutator, by compare-and-swap; first it waits while kStop is pending
+//     kBlocked -> kHeld      the collector, by compare-and-swap: it may now act for the thread
+//     kHeld    -> kBlocked   the collector, when done
+//   pending: kHandshake, kStop are set by the collector; kHandshake is cleared by whoever ran it, kStop by resume().
+//
+// Orders. [world.state]: transitions are acq_rel or seq_cst; what a thread did before it blocked is visible to the
+// collector that holds it, and the other way round when it runs again. [world.dekker]: the collector sets pending and
+// then reads state; a mutator sets kBlocked and then reads pending: both seq_cst, so at least one sees the other, and
+// either the collector claims the thread or the thread wakes the collector.
+//
+// Threads: handshake() and stop() by one collector thread at a time, which is not attached. They hold the registry
+// lock (kRegistry), so threads attach and leave before or after, never during.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "allocator/base/mutex.h"
+#include "collector/api/mutator.h"
+
+namespace keel {
+
+class World {
+ public:
+  enum State : uint32_t { kRunning, kBlocked, kHeld };
+  enum Pending : uint32_t { kHandshake = 1, kStop = 2 };
+  using Action = std::function<void(Mutator&)>;
+
+  struct StopTimes {
+    int64_t requested_ns = 0;
+    int64_t stopped_ns = 0;        // the last mutator stood
+    uint32_t slowest_thread = 0;   // who that was; 0 if nobody had to be waited for
+  };
+
+  World();
+  ~World();
+
+  /// Adds a mutator in state kRunning; `prepare` runs under the registry lock, so no round is half done.
+  void attach(std::unique_ptr<Mutator> mutator, const std::function<void(Mutator&)>& prepare);
+  /// Removes it; `leave` runs under the registry lock while the thread is held.
+  void detach(Mutator& self, const std::function<void(Mutator&)>& leave);
+
+  /// Runs `action` once for every mutator: on its own thread at its next safepoint, or here if it is blocked.
+  /// Returns when all have run. Does not stop anybody.
+  void handshake(const Action& action);
+
+  /// Returns when every mutator is held. Until resume() no mutator runs and none attaches or leaves.
+  StopTimes stop() KEEL_NO_THREAD_SAFETY_ANALYSIS;
+  /// For each mutator, with the world stopped.
+  void for_each_stopped(const Action& action) KEEL_NO_THREAD_SAFETY_ANALYSIS;
+  /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run, and
+  /// returns when all have run it. `on_restart` is called as soon as the world runs.
+  void resume(const Action& action, const std::function<void()>& on_restart) KEEL_NO_THREAD_SAFETY_ANALYSIS;
+
+  /// Mutator's side. `self` is the caller.
+  void poll(Mutator& self);
+  void enter_blocked(Mutator& self);
+  void leave_blocked(Mutator& self);
+
+  /// relaxed [world.running]: a hint for idle workers.
+  [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }
+  [[nodiscard]] size_t mutators();
+
+ private:
+  void run_everywhere() KEEL_REQUIRES(registry_mu_);
+  void run_action(Mutator& mutator);
+  bool try_hold(Mutator& mutator);
+  void unhold(Mutator& mutator);
+  void wake_collector();
+
+  Mutex registry_mu_{LockRank::kRegistry};
+  std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
+  const Action* action_ = nullptr;       // of the handshake in flight; published by pending_ [world.pending]
+  std::atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
+  std::atomic<int> running_{0};
+};
+
+}  // namespace keel
