@@ -27,7 +27,9 @@ void set_race_yields(uint32_t one_in) { g_one_in.store(one_in, std::memory_order
 void race_point_slow(RacePoint point) {
   if (RaceHook hook = g_hook.load(std::memory_order_acquire)) hook(point, g_context.load(std::memory_order_relaxed));
   if (const uint32_t one_in = g_one_in.load(std::memory_order_relaxed); one_in != 0) {
-    static thread_local Rng rng(reinterpret_cast<uintptr_t>(&rng));
+    // relaxed [race.yield]: any number that differs between threads will do.
+    static std::atomic<uint64_t> next_seed{1};
+    static thread_local Rng rng(next_seed.fetch_add(1, std::memory_order_relaxed));
     if (rng.below(one_in) == 0) sched_yield();
   }
 }

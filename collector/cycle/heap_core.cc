@@ -92,6 +92,9 @@ void HeapCore::detach() {
   GcListener* listener = config.listener;
   void* listener_data = self.listener_data_;
   t_mutator = nullptr;
+  // No T* survives detaching: from here on the stack is empty to the collector.
+  self.stopped_sp_ = self.stack_base_;
+  self.fake_stack_ = nullptr;
   world.detach(self, [this](Mutator& m) {
     if (marking.load(std::memory_order_relaxed)) {
       hand_in_grey(m);
