@@ -15,8 +15,12 @@ inline int64_t read_clock_ns(clockid_t clock) {
 
 /// Monotonic time in ns. Cost: ~20 ns (vDSO).
 inline int64_t now_ns() { return read_clock_ns(CLOCK_MONOTONIC); }
-/// Unix time in ns; only for stamps that leave the process (LastGC, started_unix_ns).
-inline int64_t unix_now_ns() { return read_clock_ns(CLOCK_REALTIME); }
+/// Unix time of a monotonic time, in ns, by one offset read once a process: so LastGC is exactly the end of a cycle, and
+/// a step of the wall clock does not tear the timeline. Only for stamps that leave the process.
+inline int64_t to_unix_ns(int64_t monotonic_ns) {
+  static const int64_t offset = read_clock_ns(CLOCK_REALTIME) - now_ns();
+  return monotonic_ns + offset;
+}
 /// CPU time of the calling thread in ns. Cost: a system call (~200 ns).
 inline int64_t thread_cpu_ns() { return read_clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 /// CPU time of the process in ns.

@@ -223,10 +223,12 @@ void Cycle::finish(CycleRecord& record) {
   measure(record);
   core_.memory.finish_mark();
   record.total_alloc_bytes = core_.allocated.bytes.load(std::memory_order_relaxed);
-  record.end_unix_ns = unix_now_ns();
   if (record.trigger == CycleTrigger::kForced) forced_.fetch_add(1, std::memory_order_relaxed);
-  last_gc_unix_ns_.store(record.end_unix_ns, std::memory_order_relaxed);
-  core_.world.resume([this](Mutator& m) { core_.retire_cache(m); }, [&] { record.end_ns = now_ns(); });
+  core_.world.resume([this](Mutator& m) { core_.retire_cache(m); }, [&] {
+    record.end_ns = now_ns();
+    record.end_unix_ns = to_unix_ns(record.end_ns);
+    last_gc_unix_ns_.store(record.end_unix_ns, std::memory_order_relaxed);
+  });
   report_stop(record.number, PauseKind::kMarkTermination, record.mark_termination_ns, record.end_ns,
               record.mark_termination_stop_ns);
 

@@ -1,0 +1,170 @@
+// Run recorder: everything that is measured in one run, and the report made of it.
+//
+// It listens to a Keel heap (GcListener) or takes cycles and stops from another collector's backend, samples memory,
+// runs the control thread that measures the machine's own stalls, and writes the report of schema keel.report.
+// Recording stops nobody and allocates nothing on the GC heap; drops are counted.
+//
+// Threads: start(), finish() and write() from the main thread (write() also from the signal thread once start() has
+// returned); listener callbacks as GcListener says; add_thread() from any.
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "allocator/base/mutex.h"
+#include "allocator/base/result.h"
+#include "collector/api/events.h"
+#include "collector/api/heap.h"
+#include "reports/api/log_histogram.h"
+#include "reports/recorder/pause_log.h"
+
+namespace keel {
+
+/// A collection of a collector that is not Keel: what its hooks tell, and nothing else.
+struct ForeignCycle {
+  uint32_t number = 0;
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  int64_t end_unix_ns = 0;
+  int64_t mark_ns = -1;  // < 0: unknown
+  bool forced = false;
+  std::optional<uint64_t> total_alloc_bytes;
+  std::optional<uint64_t> heap_begin_bytes;
+  std::optional<uint64_t> heap_live_bytes;
+};
+
+/// A moment of the heap, for the sampler: cheap, from any thread, stops nobody.
+struct HeapSample {
+  std::optional<uint64_t> heap_bytes;
+  std::optional<uint64_t> goal_bytes;
+  std::optional<int64_t> last_gc_unix_ns;
+  std::optional<uint32_t> num_gc;
+};
+
+struct ThreadUse {
+  uint32_t id = 0;
+  std::string name;
+  std::string role;
+  int64_t cpu_ns = 0;
+  int64_t assist_ns = -1;  // < 0: not measured
+  int64_t involuntary_switches = 0;
+};
+
+struct RecorderOptions {
+  bool gctrace = false;
+  bool anonymous = false;
+  int64_t sample_interval_ns = 10'000'000;
+  std::string events_path;
+  std::string trace_path;
+};
+
+class RunRecorder final : public GcListener {
+ public:
+  explicit RunRecorder(RecorderOptions options);
+  ~RunRecorder() override;
+
+  /// Starts the clock, the sampler and the control thread. Error: the events file cannot be written.
+  Result<bool> start(std::function<HeapSample()> sample);
+  /// The measured part begins or ends now.
+  void begin_measured();
+  void end_measured();
+  /// Memory: set up, ballast taken, first request not yet served.
+  void note_rss_start();
+  /// Memory: after the final collection.
+  void note_rss_end();
+  /// Stops sampler and control thread; nothing is recorded after. Idempotent.
+  void finish();
+
+  // GcListener.
+  void* on_attach(uint32_t thread, const char* name) override;
+  void on_detach(void* thread_data) override;
+  void on_pause(void* thread_data, const PauseRecord& pause) override;
+  void on_world_stop(const PauseRecord& pause) override;
+  void on_cycle(const CycleRecord& cycle) override;
+
+  /// From another collector.
+  void add_foreign_cycle(const ForeignCycle& cycle);
+
+  void add_thread(ThreadUse use);
+  /// Adds to the run's request latencies. Threads: any.
+  void add_latency(const LogHistogram& histogram);
+
+  /// The report. `sections` brings workload, collector, results, and memstats and heap_by_layout where known.
+  nlohmann::json report(const nlohmann::json& sections, bool complete);
+
+  /// From `started_unix_ns`, in ns.
+  [[nodiscard]] int64_t since_start(int64_t monotonic_ns) const { return monotonic_ns - started_ns_; }
+  /// Counts virtual memory without addresses that are only reserved.
+  void set_reserved_bytes(std::function<uint64_t()> reserved) { reserved_ = std::move(reserved); }
+
+ private:
+  struct Sample {
+    int64_t at_ns;
+    uint64_t rss_bytes;
+    HeapSample heap;
+  };
+  void sample_loop();
+  void control_loop();
+  void drain_logs() KEEL_REQUIRES(mu_);
+  void keep_longest(const PauseRecord& pause) KEEL_REQUIRES(mu_);
+  void write_event(const nlohmann::json& line) KEEL_REQUIRES(mu_);
+  [[nodiscard]] nlohmann::json pause_json(const PauseRecord& pause) const;
+  [[nodiscard]] nlohmann::json cycle_json(const CycleRecord& cycle) const;
+  [[nodiscard]] nlohmann::json foreign_json(const ForeignCycle& cycle) const;
+  [[nodiscard]] nlohmann::json pause_totals() KEEL_REQUIRES(mu_);
+  [[nodiscard]] nlohmann::json run_json() KEEL_REQUIRES(mu_);
+
+  const RecorderOptions options_;
+  std::function<HeapSample()> sample_;
+  std::function<uint64_t()> reserved_;
+  int64_t started_ns_ = 0;
+  int64_t started_unix_ns_ = 0;
+  int64_t user_cpu_at_start_ns_ = 0;
+
+  Mutex mu_{LockRank::kListener};
+  std::vector<std::unique_ptr<PauseLog>> logs_ KEEL_GUARDED_BY(mu_);
+  std::vector<PauseRecord> world_stops_ KEEL_GUARDED_BY(mu_);
+  std::vector<PauseRecord> longest_ KEEL_GUARDED_BY(mu_);  // min-heap by duration
+  LogHistogram stop_totals_[2] KEEL_GUARDED_BY(mu_);
+  std::vector<CycleRecord> cycles_ KEEL_GUARDED_BY(mu_);
+  std::vector<ForeignCycle> foreign_cycles_ KEEL_GUARDED_BY(mu_);
+  std::vector<Sample> samples_ KEEL_GUARDED_BY(mu_);
+  std::vector<ThreadUse> threads_ KEEL_GUARDED_BY(mu_);
+  LogHistogram latency_ KEEL_GUARDED_BY(mu_);
+  LogHistogram hiccups_;  // written by the control thread alone
+  uint64_t dropped_samples_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t events_written_ KEEL_GUARDED_BY(mu_) = 0;
+  std::FILE* events_ KEEL_GUARDED_BY(mu_) = nullptr;
+  int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
+  int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;
+  int64_t finished_ns_ KEEL_GUARDED_BY(mu_) = -1;
+  uint64_t rss_start_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t rss_end_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t virtual_bytes_ KEEL_GUARDED_BY(mu_) = 0;
+
+  // relaxed [recorder.stop]: the threads look every millisecond; joining orders the rest.
+  std::atomic<bool> stopping_{false};
+  std::thread sampler_;
+  std::thread control_;
+};
+
+/// Writes `report` to `path` ("-": standard output) under a temporary name, then renames it.
+Result<bool> write_report(const nlohmann::json& report, const std::string& path);
+/// Error text if `path` cannot become a report: checked before the run, so that nothing is lost after it.
+Result<bool> check_report_path(const std::string& option, const std::string& path);
+
+/// {"relative_error": ..., "buckets": [[lower_ns, upper_ns, count], ...]}
+nlohmann::json histogram_json(const LogHistogram& histogram);
+/// count, p50_ns ... p99_99_ns (where the count allows), max_ns, histogram.
+nlohmann::json latency_json(const LogHistogram& histogram);
+/// Go's runtime.MemStats names from Keel's counts. PauseNs and PauseEnd come from the cycles in the report.
+nlohmann::json memstats_json(const HeapStats& stats);
+
+}  // namespace keel

@@ -1,0 +1,292 @@
+// The report of schema keel.report, version 1: from what was recorded to JSON. What was not measured is absent.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "allocator/base/clock.h"
+#include "allocator/base/machine.h"
+#include "reports/api/run_recorder.h"
+#include "reports/recorder/environment.h"
+
+namespace keel {
+
+using nlohmann::json;
+
+nlohmann::json histogram_json(const LogHistogram& histogram) {
+  json buckets = json::array();
+  histogram.for_each_bucket([&](uint64_t lower, uint64_t upper, uint64_t count) {
+    buckets.push_back({lower, upper, count});
+  });
+  return {{"relative_error", LogHistogram::kRelativeError}, {"buckets", std::move(buckets)}};
+}
+
+nlohmann::json latency_json(const LogHistogram& h) {
+  json out{{"count", h.count()}};
+  if (h.count() == 0) return out;
+  // A quantile needs ten values beyond it to mean anything.
+  struct {
+    const char* name;
+    double q;
+  } const kQuantiles[] = {{"p50_ns", .5}, {"p90_ns", .9}, {"p99_ns", .99}, {"p99_9_ns", .999}, {"p99_99_ns", .9999}};
+  for (const auto& quantile : kQuantiles) {
+    if (static_cast<double>(h.count()) * (1 - quantile.q) >= 1) out[quantile.name] = h.quantile(quantile.q);
+  }
+  out["max_ns"] = h.max();
+  out["histogram"] = histogram_json(h);
+  return out;
+}
+
+nlohmann::json memstats_json(const HeapStats& s) {
+  return {{"Alloc", s.heap_alloc_bytes},
+          {"TotalAlloc", s.total_alloc_bytes},
+          {"Sys", s.heap_sys_bytes + s.gc_sys_bytes},
+          {"Mallocs", s.mallocs},
+          {"Frees", s.frees},
+          {"HeapAlloc", s.heap_alloc_bytes},
+          {"HeapSys", s.heap_sys_bytes},
+          {"HeapIdle", s.heap_idle_bytes},
+          {"HeapInuse", s.heap_in_use_bytes},
+          {"HeapReleased", s.heap_released_bytes},
+          {"HeapObjects", s.heap_objects},
+          {"GCSys", s.gc_sys_bytes},
+          {"NextGC", s.next_gc_bytes},
+          {"LastGC", s.last_gc_unix_ns},
+          {"PauseTotalNs", s.pause_total_ns},
+          {"NumGC", s.num_gc},
+          {"NumForcedGC", s.num_forced_gc},
+          {"GCCPUFraction", s.gc_cpu_fraction},
+          {"EnableGC", true}};
+}
+
+nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
+  json out{{"kind", to_string(p.kind)}, {"begin_ns", since_start(p.begin_ns)}, {"duration_ns", p.duration_ns}};
+  if (p.cycle != 0) out["cycle"] = p.cycle;
+  if (p.thread != 0) out["thread"] = p.thread;
+  if (p.time_to_stop_ns >= 0) out["time_to_stop_ns"] = p.time_to_stop_ns;
+  if (p.own_stack_ns >= 0) {
+    out["parts_ns"] = {{"own_stack", p.own_stack_ns}, {"rest", p.duration_ns - p.own_stack_ns}};
+  }
+  return out;
+}
+
+nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
+  return {
+      {"number", c.number},
+      {"kind", "full"},
+      {"trigger", to_string(c.trigger)},
+      {"begin_ns", since_start(c.begin_ns)},
+      {"end_ns", since_start(c.end_ns)},
+      {"total_alloc_bytes", c.total_alloc_bytes},
+      {"durations_ns",
+       {{"sweep_termination", c.mark_begin_ns - c.begin_ns},
+        {"mark", c.mark_termination_ns - c.mark_begin_ns},
+        {"mark_termination", c.end_ns - c.mark_termination_ns}}},
+      {"transition_ns",
+       {{"start", c.mark_begin_ns - c.begin_ns}, {"end", c.end_ns - c.mark_termination_ns}}},
+      {"time_to_stop_ns",
+       {{"sweep_termination", c.sweep_termination_stop_ns}, {"mark_termination", c.mark_termination_stop_ns}}},
+      {"heap_bytes",
+       {{"trigger", c.heap_trigger_bytes},
+        {"begin", c.heap_begin_bytes},
+        {"mark_end", c.heap_mark_end_bytes},
+        {"live", c.heap_live_bytes},
+        {"black", c.black_bytes},
+        {"goal", c.heap_goal_bytes}}},
+      {"scanned_bytes",
+       {{"heap", c.scanned_heap_bytes}, {"stacks", c.scanned_stack_bytes}, {"globals", c.scanned_root_bytes}}},
+      {"marked_objects", c.marked_objects},
+      {"cpu_ns",
+       {{"dedicated", c.dedicated_cpu_ns},
+        {"fractional", c.fractional_cpu_ns},
+        {"idle", c.idle_cpu_ns},
+        {"assist", c.assist_ns},
+        {"pause", c.pause_cpu_ns}}},
+      {"workers", {{"dedicated", c.dedicated_workers}, {"fractional", c.fractional_workers}, {"idle", c.idle_workers}}},
+      {"barrier", {{"shaded", c.barrier_shaded}, {"flushes", c.barrier_flushes}}},
+      {"roots", {{"words", c.root_words}, {"hits", c.root_hits}}},
+      {"termination_rounds", c.termination_rounds},
+      {"grey_overflows", c.grey_overflows}};
+}
+
+nlohmann::json RunRecorder::foreign_json(const ForeignCycle& c) const {
+  json out{{"number", c.number},
+           {"kind", "full"},
+           {"trigger", c.forced ? "forced" : "heap"},
+           {"begin_ns", since_start(c.begin_ns)},
+           {"end_ns", since_start(c.end_ns)}};
+  if (c.mark_ns >= 0) out["durations_ns"] = {{"mark", c.mark_ns}};
+  if (c.total_alloc_bytes) out["total_alloc_bytes"] = *c.total_alloc_bytes;
+  json heap = json::object();
+  if (c.heap_begin_bytes) heap["begin"] = *c.heap_begin_bytes;
+  if (c.heap_live_bytes) heap["live"] = *c.heap_live_bytes;
+  if (!heap.empty()) out["heap_bytes"] = heap;
+  return out;
+}
+
+nlohmann::json RunRecorder::pause_totals() {
+  json out = json::array();
+  auto add = [&](const char* kind, uint32_t thread, const LogHistogram& h) {
+    if (h.count() == 0) return;
+    json total{{"kind", kind}, {"count", h.count()}, {"total_ns", h.total()}, {"max_ns", h.max()},
+               {"histogram", histogram_json(h)}};
+    if (thread != 0) total["thread"] = thread;
+    out.push_back(std::move(total));
+  };
+  add(to_string(PauseKind::kSweepTermination), 0, stop_totals_[0]);
+  add(to_string(PauseKind::kMarkTermination), 0, stop_totals_[1]);
+  for (const auto& log : logs_) {
+    for (int kind = 0; kind < kPauseKinds; ++kind) {
+      add(to_string(static_cast<PauseKind>(kind)), log->thread(), log->totals(static_cast<PauseKind>(kind)));
+    }
+  }
+  return out;
+}
+
+nlohmann::json RunRecorder::run_json() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  auto ns = [](const timeval& t) { return int64_t{t.tv_sec} * kSecond + int64_t{t.tv_usec} * kMicrosecond; };
+  const int64_t end = finished_ns_ >= 0 ? finished_ns_ : now_ns();
+  json run{{"started_unix_ns", started_unix_ns_},
+           {"wall_ns", end - started_ns_},
+           {"user_cpu_ns", ns(usage.ru_utime)},
+           {"system_cpu_ns", ns(usage.ru_stime)},
+           {"peak_rss_bytes", process_memory().peak_resident_bytes}};
+  if (measured_begin_ns_ >= 0) {
+    const int64_t measured_end = measured_end_ns_ >= 0 ? measured_end_ns_ : end;
+    run["measured"] = {{"begin_ns", since_start(measured_begin_ns_)}, {"end_ns", since_start(measured_end)}};
+  }
+  if (rss_start_ != 0) run["rss_start_bytes"] = rss_start_;
+  if (rss_end_ != 0) run["rss_end_bytes"] = rss_end_;
+  if (virtual_bytes_ != 0) run["virtual_bytes"] = virtual_bytes_;
+  return run;
+}
+
+nlohmann::json RunRecorder::report(const json& sections, bool complete) {
+  MutexLock lock(mu_);
+  drain_logs();
+  json out{{"schema", "keel.report"}, {"schema_version", 1}, {"complete", complete}};
+  out["environment"] = environment_json(options_.anonymous);
+  out["run"] = run_json();
+  for (const auto& [key, value] : sections.items()) {
+    if (key == "run") {
+      out["run"].update(value);
+    } else {
+      out[key] = value;
+    }
+  }
+
+  json cycles = json::array();
+  for (const CycleRecord& cycle : cycles_) cycles.push_back(cycle_json(cycle));
+  for (const ForeignCycle& cycle : foreign_cycles_) cycles.push_back(foreign_json(cycle));
+  json pauses = json::array();
+  for (const PauseRecord& pause : world_stops_) pauses.push_back(pause_json(pause));
+  std::vector<PauseRecord> longest = longest_;
+  std::sort(longest.begin(), longest.end(),
+            [](const PauseRecord& a, const PauseRecord& b) { return a.begin_ns < b.begin_ns; });
+  for (const PauseRecord& pause : longest) pauses.push_back(pause_json(pause));
+  json samples = json::array();
+  for (const Sample& s : samples_) {
+    json sample{{"at_ns", since_start(s.at_ns)}, {"rss_bytes", s.rss_bytes}};
+    if (s.heap.heap_bytes) sample["heap_bytes"] = *s.heap.heap_bytes;
+    if (s.heap.goal_bytes && *s.heap.goal_bytes < uint64_t{1} << 62) sample["heap_goal_bytes"] = *s.heap.goal_bytes;
+    if (s.heap.last_gc_unix_ns && *s.heap.last_gc_unix_ns != 0) {
+      sample["last_gc_ns"] = *s.heap.last_gc_unix_ns - started_unix_ns_;
+    }
+    if (s.heap.num_gc) sample["num_gc"] = *s.heap.num_gc;
+    samples.push_back(std::move(sample));
+  }
+  json threads = json::array();
+  for (const ThreadUse& t : threads_) {
+    json thread{{"id", t.id}, {"name", t.name}, {"role", t.role}, {"cpu_ns", t.cpu_ns},
+                {"involuntary_switches", t.involuntary_switches}};
+    if (t.assist_ns >= 0) {
+      thread["assist_ns"] = t.assist_ns;
+    } else {
+      for (const auto& log : logs_) {
+        if (log->thread() == t.id && !cycles_.empty()) thread["assist_ns"] = log->totals(PauseKind::kAssist).total();
+      }
+    }
+    threads.push_back(std::move(thread));
+  }
+  // Go's rings of the last 256: entry (NumGC + 255) % 256 is the most recent.
+  if (out.contains("memstats") && !cycles_.empty()) {
+    json pause_ns = json::array();
+    json pause_end = json::array();
+    for (size_t i = 0; i < 256; ++i) {
+      pause_ns.push_back(0);
+      pause_end.push_back(0);
+    }
+    for (const CycleRecord& c : cycles_) {
+      const size_t at = (c.number + 255) % 256;
+      pause_ns[at] = (c.mark_begin_ns - c.begin_ns) + (c.end_ns - c.mark_termination_ns);
+      pause_end[at] = c.end_unix_ns;
+    }
+    out["memstats"]["PauseNs"] = std::move(pause_ns);
+    out["memstats"]["PauseEnd"] = std::move(pause_end);
+  }
+  out["cycles"] = std::move(cycles);
+  out["pauses"] = std::move(pauses);
+  out["pause_totals"] = pause_totals();
+  out["threads"] = std::move(threads);
+  out["samples"] = std::move(samples);
+  json latency = json::object();
+  if (latency_.count() != 0) latency["simple"] = latency_json(latency_);
+  latency["hiccup"] = latency_json(hiccups_);
+  out["latency"] = std::move(latency);
+  uint64_t recorded = cycles_.size() + foreign_cycles_.size() + world_stops_.size() + samples_.size();
+  uint64_t dropped = dropped_samples_;
+  for (const auto& log : logs_) {
+    recorded += log->recorded();
+    dropped += log->dropped();
+  }
+  out["events"] = {{"recorded", recorded}, {"dropped", dropped}};
+  return out;
+}
+
+Result<bool> check_report_path(const std::string& option, const std::string& path) {
+  if (path == "-") return true;
+  const std::filesystem::path file(path);
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) return Error{"option " + option + ": '" + path + "' is a folder"};
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (!std::filesystem::is_directory(folder, error)) {
+    return Error{"option " + option + ": '" + path + "' cannot be written: no folder '" + folder.string() + "'"};
+  }
+  if (access(folder.c_str(), W_OK) != 0) {
+    return Error{"option " + option + ": '" + path + "' cannot be written: " + std::strerror(errno)};
+  }
+  return true;
+}
+
+Result<bool> write_report(const json& report, const std::string& path) {
+  // Names and arguments may hold any bytes; the report is valid UTF-8 all the same.
+  const std::string text = report.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  if (path == "-") {
+    std::cout << text << std::flush;
+    return true;
+  }
+  const std::string temporary = path + ".tmp." + std::to_string(getpid());
+  {
+    std::ofstream file(temporary, std::ios::binary);
+    file << text;
+    file.close();
+    if (!file) {
+      std::filesystem::remove(temporary);
+      return Error{"report '" + path + "' cannot be written: " + std::strerror(errno)};
+    }
+  }
+  std::error_code error;
+  std::filesystem::rename(temporary, path, error);
+  if (error) return Error{"report '" + path + "' cannot be written: " + error.message()};
+  return true;
+}
+
+}  // namespace keel

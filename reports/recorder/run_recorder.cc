@@ -1,0 +1,196 @@
+// Recording: threads, rings, samples; see reports/api/run_recorder.h.
+#include "reports/api/run_recorder.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "allocator/base/clock.h"
+#include "allocator/base/machine.h"
+#include "reports/output/gctrace.h"
+
+namespace keel {
+namespace {
+
+// The longest pauses that are no world stops; all of them are in the totals.
+constexpr size_t kLongest = 10000;
+// Preallocated samples: more than half an hour at the default interval.
+constexpr size_t kMostSamples = 200000;
+constexpr int64_t kControlSleepNs = 1'000'000;
+
+bool longer(const PauseRecord& a, const PauseRecord& b) { return a.duration_ns > b.duration_ns; }
+
+}  // namespace
+
+RunRecorder::RunRecorder(RecorderOptions options) : options_(std::move(options)) {
+  started_ns_ = now_ns();
+  started_unix_ns_ = to_unix_ns(started_ns_);
+}
+
+RunRecorder::~RunRecorder() {
+  finish();
+  MutexLock lock(mu_);
+  if (events_ != nullptr) std::fclose(events_);
+}
+
+Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
+  sample_ = std::move(sample);
+  {
+    MutexLock lock(mu_);
+    samples_.reserve(4096);
+    cycles_.reserve(1024);
+    world_stops_.reserve(2048);
+    longest_.reserve(kLongest + 1);
+    if (!options_.events_path.empty()) {
+      events_ = std::fopen(options_.events_path.c_str(), "we");
+      if (events_ == nullptr) {
+        return Error{"option --events: '" + options_.events_path + "' cannot be written: " + std::strerror(errno)};
+      }
+      write_event({{"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}});
+    }
+  }
+  sampler_ = std::thread([this] { sample_loop(); });
+  control_ = std::thread([this] { control_loop(); });
+  return true;
+}
+
+void RunRecorder::begin_measured() {
+  MutexLock lock(mu_);
+  measured_begin_ns_ = now_ns();
+}
+
+void RunRecorder::end_measured() {
+  MutexLock lock(mu_);
+  measured_end_ns_ = now_ns();
+}
+
+void RunRecorder::note_rss_start() {
+  const ProcessMemory memory = process_memory();
+  MutexLock lock(mu_);
+  rss_start_ = memory.resident_bytes;
+}
+
+void RunRecorder::note_rss_end() {
+  const ProcessMemory memory = process_memory();
+  const uint64_t reserved = reserved_ ? reserved_() : 0;
+  MutexLock lock(mu_);
+  rss_end_ = memory.resident_bytes;
+  virtual_bytes_ = memory.virtual_bytes - std::min(memory.virtual_bytes, reserved);
+}
+
+void RunRecorder::finish() {
+  // relaxed [recorder.stop].
+  stopping_.store(true, std::memory_order_relaxed);
+  if (sampler_.joinable()) sampler_.join();
+  if (control_.joinable()) control_.join();
+  MutexLock lock(mu_);
+  if (finished_ns_ < 0) finished_ns_ = now_ns();
+  drain_logs();
+  if (events_ != nullptr) std::fflush(events_);
+}
+
+void* RunRecorder::on_attach(uint32_t thread, const char* name) {
+  MutexLock lock(mu_);
+  logs_.push_back(std::make_unique<PauseLog>(thread, name));
+  return logs_.back().get();
+}
+
+void RunRecorder::on_detach(void*) {}
+
+void RunRecorder::on_pause(void* thread_data, const PauseRecord& pause) {
+  static_cast<PauseLog*>(thread_data)->add(pause);
+}
+
+void RunRecorder::on_world_stop(const PauseRecord& pause) {
+  MutexLock lock(mu_);
+  world_stops_.push_back(pause);
+  stop_totals_[pause.kind == PauseKind::kSweepTermination ? 0 : 1].record(pause.duration_ns);
+  if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
+}
+
+void RunRecorder::on_cycle(const CycleRecord& cycle) {
+  if (options_.gctrace) std::fprintf(stderr, "%s\n", gctrace_line(cycle, started_ns_).c_str());
+  MutexLock lock(mu_);
+  cycles_.push_back(cycle);
+  if (events_ != nullptr) write_event({{"cycle", cycle_json(cycle)}});
+}
+
+void RunRecorder::add_foreign_cycle(const ForeignCycle& cycle) {
+  MutexLock lock(mu_);
+  foreign_cycles_.push_back(cycle);
+  if (events_ != nullptr) write_event({{"cycle", foreign_json(cycle)}});
+}
+
+void RunRecorder::add_thread(ThreadUse use) {
+  MutexLock lock(mu_);
+  threads_.push_back(std::move(use));
+}
+
+void RunRecorder::add_latency(const LogHistogram& histogram) {
+  MutexLock lock(mu_);
+  latency_.merge(histogram);
+}
+
+void RunRecorder::keep_longest(const PauseRecord& pause) {
+  longest_.push_back(pause);
+  std::push_heap(longest_.begin(), longest_.end(), longer);
+  if (longest_.size() <= kLongest) return;
+  std::pop_heap(longest_.begin(), longest_.end(), longer);
+  longest_.pop_back();
+}
+
+void RunRecorder::drain_logs() {
+  for (auto& log : logs_) {
+    log->drain([this](const PauseRecord& pause) {
+      keep_longest(pause);
+      if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
+    });
+  }
+}
+
+void RunRecorder::write_event(const nlohmann::json& line) {
+  const std::string text = line.dump() + "\n";
+  std::fwrite(text.data(), 1, text.size(), events_);
+  std::fflush(events_);
+  ++events_written_;
+}
+
+void RunRecorder::sample_loop() {
+  pthread_setname_np(pthread_self(), "keel-sampler");
+  int64_t next = now_ns();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const HeapSample heap = sample_ ? sample_() : HeapSample{};
+    const Sample sample{now_ns(), resident_bytes(), heap};
+    {
+      MutexLock lock(mu_);
+      drain_logs();
+      if (samples_.size() < kMostSamples) {
+        samples_.push_back(sample);
+      } else {
+        ++dropped_samples_;
+      }
+      if (events_ != nullptr) {
+        write_event({{"sample", {{"at_ns", since_start(sample.at_ns)}, {"rss_bytes", sample.rss_bytes}}}});
+      }
+    }
+    next = std::max(next + options_.sample_interval_ns, now_ns());
+    timespec at{next / kSecond, next % kSecond};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
+  }
+}
+
+// Sleeps a millisecond at a time; what a sleep takes beyond that is the machine's doing (jHiccup's idea).
+void RunRecorder::control_loop() {
+  pthread_setname_np(pthread_self(), "keel-control");
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int64_t before = now_ns();
+    timespec pause{0, kControlSleepNs};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+    hiccups_.record(std::max<int64_t>(0, now_ns() - before - kControlSleepNs));
+  }
+}
+
+}  // namespace keel

@@ -1,0 +1,207 @@
+// Signals, progress and the exit; see session.h.
+#include "workloads/common/session.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "allocator/base/clock.h"
+#include "allocator/base/machine.h"
+#include "allocator/base/units.h"
+#include "reports/recorder/build_facts.h"
+
+namespace keel {
+namespace {
+
+constexpr int64_t kGraceNs = 5 * kSecond;
+
+RecorderOptions recorder_options(const CommonOptions& o) {
+  RecorderOptions r;
+  r.gctrace = o.gctrace;
+  r.anonymous = o.anonymous;
+  r.sample_interval_ns = o.sample_interval_ns;
+  r.events_path = o.events_path;
+  return r;
+}
+
+}  // namespace
+
+Session::Session(std::string workload, const CommonOptions& options)
+    : workload_(std::move(workload)), options_(options), recorder_(recorder_options(options)) {
+  if (options.cores > 0) {
+    // Before any thread exists: all of them inherit it, and the collector sizes itself by it.
+    const std::vector<int> cores = affinity_cores();
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < options.cores; ++i) CPU_SET(cores[static_cast<size_t>(i)], &set);
+    sched_setaffinity(0, sizeof set, &set);
+  }
+  // Every thread started from here on leaves these signals to the signal thread.
+  sigemptyset(&watched_);
+  for (int n : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&watched_, n);
+  pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
+  signals_ = std::thread([this] { signal_loop(); });
+}
+
+Session::~Session() {
+  finished_.store(true, std::memory_order_relaxed);
+  pthread_kill(signals_.native_handle(), SIGUSR2);
+  signals_.join();
+}
+
+void Session::signal_loop() {
+  pthread_setname_np(pthread_self(), "keel-signals");
+  int number = 0;
+  while (sigwait(&watched_, &number) == 0) {
+    if (finished_.load(std::memory_order_relaxed)) return;
+    if (number == SIGUSR2) continue;
+    signal_.store(number, std::memory_order_relaxed);
+    request_stop();
+    // Give the workload time to come back and write the full report; a second signal ends the wait.
+    const timespec grace{kGraceNs / kSecond, 0};
+    const int next = sigtimedwait(&watched_, nullptr, &grace);
+    if (finished_.load(std::memory_order_relaxed)) return;
+    if (next == SIGUSR2) continue;
+    if (!options_.report_path.empty()) {
+      const Result<bool> written = write_report(build(false), options_.report_path);
+      if (!written) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
+    }
+    _exit(128 + number);
+  }
+}
+
+void Session::fail_out_of_memory(const std::string& text) {
+  {
+    std::lock_guard lock(mu_);
+    if (error_.empty()) error_ = text;
+  }
+  request_stop();
+}
+
+void Session::set_section(const std::string& key, nlohmann::json value) {
+  std::lock_guard lock(mu_);
+  sections_[key] = std::move(value);
+}
+
+void Session::set_self_check(bool passed, const std::string& detail) {
+  std::lock_guard lock(mu_);
+  self_check_done_ = true;
+  self_check_passed_ = passed;
+  self_check_detail_ = detail;
+}
+
+nlohmann::json Session::build(bool complete) {
+  nlohmann::json sections;
+  {
+    std::lock_guard lock(mu_);
+    sections = sections_;
+    nlohmann::json workload{{"name", workload_},
+                            {"arguments", options_.arguments},
+                            {"seed", options_.seed},
+                            {"threads", options_.threads}};
+    if (self_check_done_) workload["self_check"] = {{"passed", self_check_passed_}, {"detail", self_check_detail_}};
+    sections["workload"] = std::move(workload);
+    if (!error_.empty()) sections["run"]["error"] = error_;
+  }
+  nlohmann::json collector{{"name", to_string(options_.collector)}, {"ballast_bytes", options_.ballast_bytes}};
+  if (options_.collector == Collector::kKeel) {
+    collector["version"] = kVersion;
+    collector["barrier"] = options_.heap.barrier;
+    collector["transitions"] = options_.heap.transitions;
+    collector["goal"] = "gogc";
+    if (options_.heap.gogc_percent >= 0) collector["gogc_percent"] = options_.heap.gogc_percent;
+    collector["mark_workers"] = options_.heap.mark_workers != 0 ? static_cast<int>(options_.heap.mark_workers) : usable_cores();
+    collector["roots"] = options_.heap.roots == Roots::kPrecise ? "precise" : "conservative";
+  }
+  if (options_.heap.max_heap_bytes != 0) collector["max_heap_bytes"] = options_.heap.max_heap_bytes;
+  sections["collector"] = std::move(collector);
+  if (const int number = signal_.load(std::memory_order_relaxed)) sections["run"]["signal"] = number;
+  return recorder_.report(sections, complete);
+}
+
+void Session::draw(double share, const std::string& what) {
+  constexpr int kWidth = 30;
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * kWidth);
+  std::fprintf(stderr, "\r%s [%s%s] %3d %% %s\033[K", workload_.c_str(), std::string(static_cast<size_t>(full), '#').c_str(),
+               std::string(static_cast<size_t>(kWidth - full), '.').c_str(), static_cast<int>(share * 100), what.c_str());
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+void Session::clear_progress() {
+  if (drawn_) std::fprintf(stderr, "\r\033[K");
+  drawn_ = false;
+}
+
+void Session::wait(const std::function<bool()>& done, const std::function<double()>& share, const std::string& what) {
+  const bool show = options_.progress && !options_.quiet && isatty(STDERR_FILENO) != 0;
+  while (!stop_requested() && !done()) {
+    if (show) draw(share(), what);
+    timespec pause{0, 20'000'000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+  }
+  clear_progress();
+}
+
+int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
+  recorder_.finish();
+  nlohmann::json more = nlohmann::json::object();
+  add_sections(more);
+  {
+    std::lock_guard lock(mu_);
+    for (auto& [key, value] : more.items()) sections_[key] = value;
+  }
+  const int number = signal_.load(std::memory_order_relaxed);
+  bool out_of_memory = false;
+  {
+    std::lock_guard lock(mu_);
+    out_of_memory = !error_.empty();
+    if (out_of_memory) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), error_.c_str());
+  }
+  const nlohmann::json report = build(number == 0 && !out_of_memory);
+  int status = number != 0 ? 128 + number : out_of_memory ? 3 : 0;
+  if (status == 0 && self_check_done_ && !self_check_passed_) {
+    std::fprintf(stderr, "%s: self-check failed: %s\n", workload_.c_str(), self_check_detail_.c_str());
+    status = 1;
+  }
+  if (!options_.report_path.empty()) {
+    const Result<bool> written = write_report(report, options_.report_path);
+    if (!written) {
+      std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
+      if (status == 0) status = 2;
+    }
+  }
+  if (!options_.quiet && options_.report_path != "-") {
+    const auto& run = report["run"];
+    std::string line = workload_ + ": " + std::to_string(report["cycles"].size()) + " collections";
+    const auto& latency = report["latency"];
+    if (latency.contains("simple")) {
+      const auto& simple = latency["simple"];
+      line += ", " + std::to_string(simple.value("count", uint64_t{0})) + " requests, p50 " +
+              human_duration(simple.value("p50_ns", 0.0)) + ", p99 " + human_duration(simple.value("p99_ns", 0.0)) +
+              ", max " + human_duration(simple.value("max_ns", 0.0));
+    }
+    line += ", peak resident " + human_size(run.value("peak_rss_bytes", 0.0));
+    std::printf("%s\n", line.c_str());
+    if (number != 0) std::printf("%s: stopped by signal %d; the report is marked incomplete\n", workload_.c_str(), number);
+  }
+  return status;
+}
+
+ThreadUse thread_use(uint32_t id, const std::string& name, const std::string& role) {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  ThreadUse use;
+  use.id = id;
+  use.name = name;
+  use.role = role;
+  use.cpu_ns = thread_cpu_ns();
+  use.involuntary_switches = usage.ru_nivcsw;
+  return use;
+}
+
+}  // namespace keel

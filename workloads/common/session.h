@@ -1,0 +1,71 @@
+// Session: the life of one run around a workload: signals, progress, the report, the exit status.
+//
+// SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not within five
+// seconds, the signal thread itself writes the report. Either way the report is valid, says it is incomplete, and the
+// status is 128 + n. Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
+#pragma once
+
+#include <signal.h>
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "reports/api/run_recorder.h"
+#include "workloads/common/options.h"
+
+namespace keel {
+
+class Session {
+ public:
+  Session(std::string workload, const CommonOptions& options);
+  ~Session();
+
+  [[nodiscard]] RunRecorder& recorder() { return recorder_; }
+  [[nodiscard]] const CommonOptions& options() const { return options_; }
+  /// relaxed [session.stop]: a flag that is looked at between requests.
+  [[nodiscard]] bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }
+  void request_stop() { stop_.store(true, std::memory_order_relaxed); }
+  /// A thread ran out of memory: the run ends, with what the collector said.
+  void fail_out_of_memory(const std::string& text);
+
+  /// Facts for the report that only the workload knows; merged as sections. Threads: any.
+  void set_section(const std::string& key, nlohmann::json value);
+  void set_self_check(bool passed, const std::string& detail);
+
+  /// Sleeps until `done()` or the stop flag, drawing the progress bar. `share()` in [0, 1].
+  void wait(const std::function<bool()>& done, const std::function<double()>& share, const std::string& what);
+
+  /// Writes the report, prints the summary line, returns the exit status.
+  int finish(const std::function<void(nlohmann::json&)>& add_sections);
+
+ private:
+  void signal_loop();
+  nlohmann::json build(bool complete);
+  void draw(double share, const std::string& what);
+  void clear_progress();
+
+  const std::string workload_;
+  const CommonOptions options_;
+  RunRecorder recorder_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> signal_{0};   // relaxed [session.stop]
+  std::mutex mu_;                // sections_, self check, error_
+  nlohmann::json sections_ = nlohmann::json::object();
+  bool self_check_passed_ = false;
+  bool self_check_done_ = false;
+  std::string self_check_detail_;
+  std::string error_;
+  bool drawn_ = false;
+  std::atomic<bool> finished_{false};
+  sigset_t watched_{};
+  std::thread signals_;
+};
+
+/// The calling thread's use of the machine, for the report.
+ThreadUse thread_use(uint32_t id, const std::string& name, const std::string& role);
+
+}  // namespace keel
