@@ -28,7 +28,7 @@ namespace keel {
 struct HeapMemoryConfig {
   uint64_t range_bytes = 0;      // addresses wanted; 0: as much as the build allows
   uint64_t max_heap_bytes = 0;   // hard limit on spans in use; 0: none
-  bool huge_pages = true;
+  bool huge_pages = false;
   bool poison = false;
 };
 

@@ -34,7 +34,9 @@ struct HeapConfig {
   int64_t periodic_ns = 120'000'000'000;  // a cycle is forced after this long; 0: never (Go's forcegcperiod)
   uint32_t mark_workers = 0;         // 0: one per usable core
   uint32_t grey_chunks = 65536;      // bound of the grey pool, 4 KiB each
-  bool huge_pages = true;
+  // Off: the fault that clears a huge page takes milliseconds on a virtual machine whose host backs it on first touch,
+  // and a mutator inside it cannot reach a safepoint (measured: docs/ballast.md, "Huge pages").
+  bool huge_pages = false;
   uint32_t retain_percent = 10;      // kept above the goal before memory goes back to the system
   DebugOptions debug;
   bool record_roots = false;         // keep the stack words that led to objects in the last cycle

@@ -141,12 +141,12 @@ void World::resume(const Action& action, const std::function<void()>& on_restart
     m->pending_.fetch_or(kHandshake, std::memory_order_release);
     m->state_.store(kBlocked, std::memory_order_release);
   }
-  for (auto& m : mutators_) {
-    // release [world.state]: all that happened in the stop is visible to whoever sees kStop gone.
-    m->pending_.fetch_and(~uint32_t{kStop}, std::memory_order_release);
-    futex_wake_all(m->pending_);
-  }
   on_restart();
+  // release [world.state]: all that happened in the stop is visible to whoever sees kStop gone.
+  for (auto& m : mutators_) m->pending_.fetch_and(~uint32_t{kStop}, std::memory_order_release);
+  // One call wakes them all, so that none stays behind if the first one takes this thread's core.
+  stops_.fetch_add(1, std::memory_order_release);
+  futex_wake_all(stops_);
   run_everywhere();
   registry_mu_.unlock();
 }
@@ -161,10 +161,10 @@ void World::enter_blocked(Mutator& self) {
 void World::leave_blocked(Mutator& self) {
   race_point(RacePoint::kLeavingBlocking);
   for (;;) {
-    // acquire [world.state]: see resume().
-    uint32_t pending = self.pending_.load(std::memory_order_acquire);
-    if ((pending & kStop) != 0) {
-      futex_wait(self.pending_, pending);
+    // acquire [world.state]: see resume(). The count is read before the flag, so a wake-up between the two is not lost.
+    const uint32_t stops = stops_.load(std::memory_order_acquire);
+    if ((self.pending_.load(std::memory_order_acquire) & kStop) != 0) {
+      futex_wait(stops_, stops);
       continue;
     }
     uint32_t expected = kBlocked;

@@ -57,7 +57,8 @@ class World {
   /// For each mutator, with the world stopped.
   void for_each_stopped(const Action& action) KEEL_NO_THREAD_SAFETY_ANALYSIS;
   /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run, and
-  /// returns when all have run it. `on_restart` is called as soon as the world runs.
+  /// returns when all have run it. `on_restart` is called right before the mutators are woken, all by one call: from then on
+  /// the scheduler alone decides, and it may well give one of them the collector's own core.
   void resume(const Action& action, const std::function<void()>& on_restart) KEEL_NO_THREAD_SAFETY_ANALYSIS;
 
   /// Mutator's side. `self` is the caller.
@@ -80,6 +81,7 @@ class World {
   std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
   const Action* action_ = nullptr;       // of the handshake in flight; published by pending_ [world.pending]
   std::atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
+  std::atomic<uint32_t> stops_{0};       // futex word: stops ended; mutators sleep on it [world.state]
   std::atomic<int> running_{0};
 };
 

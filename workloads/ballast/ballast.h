@@ -75,6 +75,7 @@ class BallastWorkload {
   struct Worker {
     std::unique_ptr<Store<B>> store;
     LogHistogram latency;
+    std::string scratch;                 // for keys past the end of the list
     std::atomic<uint64_t> requests{0};   // relaxed [stats]: written by its thread, read for the progress bar
     uint64_t measured_requests = 0;
     uint64_t replaced = 0;
@@ -167,14 +168,18 @@ class BallastWorkload {
     const uint64_t each = Store<B>::entry_bytes(key_bytes / keys_.keys.size()) + 2 * sizeof(void*);
     worker.store = std::make_unique<Store<B>>(std::max<uint64_t>(1, share / each));
     for (uint64_t i = t; worker.store->entries() == 0 || worker.store->live_bytes() < share; i += workers_.size()) {
-      worker.store->insert(key_at(i));
+      worker.store->insert(key_at(i, worker.scratch));
     }
   }
 
   // Key i: past the end of the list, keys repeat with a suffix.
-  std::string key_at(uint64_t i) const {
+  std::string_view key_at(uint64_t i, std::string& scratch) const {
     const std::string& key = keys_.keys[i % keys_.keys.size()];
-    return i < keys_.keys.size() ? key : key + "#" + std::to_string(i / keys_.keys.size());
+    if (i < keys_.keys.size()) return key;
+    scratch = key;
+    scratch += '#';
+    scratch += std::to_string(i / keys_.keys.size());
+    return scratch;
   }
 
   void requests(size_t t, Runtime& runtime) {
@@ -216,7 +221,7 @@ class BallastWorkload {
   void request(Worker& worker, size_t t, Rng& rng) {
     Store<B>& store = *worker.store;
     const uint64_t index = rng.below(store.entries()) * workers_.size() + t;
-    Local<Entry<B>> entry = store.find(key_at(index));
+    Local<Entry<B>> entry = store.find(key_at(index, worker.scratch));
     Local<Part<B>> head = nullptr;
     const size_t tail = settings_.object_bytes - sizeof(Part<B>);
     for (uint64_t i = 0; i < settings_.objects; ++i) {

@@ -227,7 +227,7 @@ void OptionParser::add_common() {
     o.heap.mark_workers = parsed.value();
     return true;
   });
-  add("--huge-pages", "on|off", "huge pages for the heap, never for a ballast [on]",
+  add("--huge-pages", "on|off", "huge pages for the heap, never for a ballast [off]",
       [&o](const std::string& t) { return parse_switch(t, o.heap.huge_pages); });
   add("--retain", "PERCENT", "kept above the goal before memory goes back to the system [10]",
       [&o](const std::string& t) -> Result<bool> {
