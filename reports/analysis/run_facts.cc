@@ -1,0 +1,200 @@
+// Reading of figures from reports; see run_facts.h. A field that is absent makes the figure absent.
+#include "reports/analysis/run_facts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "allocator/base/units.h"
+
+namespace keel {
+namespace {
+
+using nlohmann::json;
+using Value = std::optional<double>;
+
+Value at(const json& report, const char* pointer) {
+  const json::json_pointer p(pointer);
+  if (!report.contains(p) || !report[p].is_number()) return std::nullopt;
+  return report[p].get<double>();
+}
+
+double measured_seconds(const json& report) {
+  const Value begin = at(report, "/run/measured/begin_ns");
+  const Value end = at(report, "/run/measured/end_ns");
+  return begin && end ? (*end - *begin) / 1e9 : 0;
+}
+
+// Sums or maxima over the pause totals of one kind; absent if the collector has no such kind at all.
+template <typename Combine>
+Value over_totals(const json& report, const char* kind, const char* field, Combine&& combine) {
+  if (!report.contains("pause_totals")) return std::nullopt;
+  Value result;
+  for (const json& total : report["pause_totals"]) {
+    if (total.value("kind", "") != kind) continue;
+    result = combine(result.value_or(0), total.value(field, 0.0));
+  }
+  return result;
+}
+double plus(double a, double b) { return a + b; }
+double maximum(double a, double b) { return std::max(a, b); }
+
+bool is_stop(const json& pause) {
+  const std::string kind = pause.value("kind", "");
+  return kind == "sweep_termination" || kind == "mark_termination";
+}
+
+std::vector<double> stops(const json& report, const char* field) {
+  std::vector<double> values;
+  if (!report.contains("pauses")) return values;
+  for (const json& pause : report["pauses"]) {
+    if (is_stop(pause) && pause.contains(field)) values.push_back(pause[field].get<double>());
+  }
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+Value stop_quantile(const json& report, const char* field, double q) {
+  const std::vector<double> values = stops(report, field);
+  if (values.empty()) return std::nullopt;
+  const auto rank = static_cast<size_t>(std::ceil(q * static_cast<double>(values.size())));
+  return values[std::clamp<size_t>(rank, 1, values.size()) - 1];
+}
+
+Value cycle_median(const json& report, const char* pointer) {
+  std::vector<double> values;
+  if (!report.contains("cycles")) return std::nullopt;
+  for (const json& cycle : report["cycles"]) {
+    if (const Value v = at(cycle, pointer)) values.push_back(*v);
+  }
+  if (values.empty()) return std::nullopt;
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Collections that began in the measured part, per minute of it.
+Value cycles_per_minute(const json& report) {
+  const double seconds = measured_seconds(report);
+  if (seconds <= 0 || !report.contains("cycles")) return std::nullopt;
+  const double begin = *at(report, "/run/measured/begin_ns");
+  const double end = *at(report, "/run/measured/end_ns");
+  double n = 0;
+  for (const json& cycle : report["cycles"]) {
+    const double t = cycle.value("begin_ns", -1.0);
+    if (t >= begin && t <= end) ++n;
+  }
+  return n * 60 / seconds;
+}
+
+Value gc_cpu_share(const json& report) { return at(report, "/memstats/GCCPUFraction"); }
+
+Value requests_per_second(const json& report) {
+  const double seconds = measured_seconds(report);
+  const Value n = at(report, "/latency/simple/count");
+  return n && seconds > 0 ? Value(*n / seconds) : std::nullopt;
+}
+
+Value cpu_seconds_per_request(const json& report) {
+  const Value user = at(report, "/run/user_cpu_ns");
+  const Value system = at(report, "/run/system_cpu_ns");
+  const Value operations = at(report, "/run/operations");
+  if (!user || !system || !operations || *operations <= 0) return std::nullopt;
+  return (*user + *system) / *operations;
+}
+
+Fact field(const char* name, Unit unit, Better better, const char* group, const char* pointer) {
+  return {name, unit, better, group, [pointer](const json& r) { return at(r, pointer); }};
+}
+
+std::vector<Fact> make_facts() {
+  using enum Unit;
+  using enum Better;
+  std::vector<Fact> f;
+  f.push_back({"collections", kCount, kNeither, "collections",
+               [](const json& r) { return r.contains("cycles") ? Value(static_cast<double>(r["cycles"].size())) : std::nullopt; }});
+  f.push_back({"collections per minute", kCount, kLower, "collections", cycles_per_minute});
+  f.push_back({"mark, median", kNanoseconds, kLower, "collections", [](const json& r) { return cycle_median(r, "/durations_ns/mark"); }});
+  f.push_back({"world stops", kCount, kNeither, "pauses", [](const json& r) -> Value {
+                 if (!r.contains("cycles") || r["cycles"].empty()) return std::nullopt;
+                 return static_cast<double>(stops(r, "duration_ns").size());
+               }});
+  for (const auto& [name, q] : {std::pair{"p50", .5}, std::pair{"p95", .95}, std::pair{"p99", .99}, std::pair{"max", 1.0}}) {
+    f.push_back({std::string("world stop, ") + name, kNanoseconds, kLower, "pauses",
+                 [q = q](const json& r) { return stop_quantile(r, "duration_ns", q); }});
+  }
+  f.push_back({"world stops, total", kNanoseconds, kLower, "pauses", [](const json& r) -> Value {
+                 const std::vector<double> values = stops(r, "duration_ns");
+                 if (values.empty()) return std::nullopt;
+                 double sum = 0;
+                 for (double v : values) sum += v;
+                 return sum;
+               }});
+  f.push_back({"time to stop, p50", kNanoseconds, kLower, "pauses", [](const json& r) { return stop_quantile(r, "time_to_stop_ns", .5); }});
+  f.push_back({"time to stop, max", kNanoseconds, kLower, "pauses", [](const json& r) { return stop_quantile(r, "time_to_stop_ns", 1); }});
+  for (const char* kind : {"handshake", "assist", "allocation_stall"}) {
+    f.push_back({std::string(kind) + ", total", kNanoseconds, kLower, "pauses",
+                 [kind](const json& r) { return over_totals(r, kind, "total_ns", plus); }});
+    f.push_back({std::string(kind) + ", max", kNanoseconds, kLower, "pauses",
+                 [kind](const json& r) { return over_totals(r, kind, "max_ns", maximum); }});
+  }
+  f.push_back(field("request, p50", kNanoseconds, kLower, "latency", "/latency/simple/p50_ns"));
+  f.push_back(field("request, p99", kNanoseconds, kLower, "latency", "/latency/simple/p99_ns"));
+  f.push_back(field("request, p99.9", kNanoseconds, kLower, "latency", "/latency/simple/p99_9_ns"));
+  f.push_back(field("request, p99.99", kNanoseconds, kLower, "latency", "/latency/simple/p99_99_ns"));
+  f.push_back(field("request, max", kNanoseconds, kLower, "latency", "/latency/simple/max_ns"));
+  f.push_back(field("machine's own stalls, p99.9", kNanoseconds, kNeither, "latency", "/latency/hiccup/p99_9_ns"));
+  f.push_back(field("machine's own stalls, max", kNanoseconds, kNeither, "latency", "/latency/hiccup/max_ns"));
+  f.push_back({"requests per second", kPerSecond, kHigher, "throughput", requests_per_second});
+  f.push_back({"CPU per request", kNanoseconds, kLower, "throughput", cpu_seconds_per_request});
+  f.push_back({"GC share of CPU", kShare, kLower, "throughput", gc_cpu_share});
+  f.push_back({"live after mark, median", kBytes, kNeither, "memory", [](const json& r) { return cycle_median(r, "/heap_bytes/live"); }});
+  f.push_back(field("resident before requests", kBytes, kLower, "memory", "/run/rss_start_bytes"));
+  f.push_back(field("resident at the end", kBytes, kLower, "memory", "/run/rss_end_bytes"));
+  f.push_back(field("peak resident", kBytes, kLower, "memory", "/run/peak_rss_bytes"));
+  f.push_back(field("virtual", kBytes, kNeither, "memory", "/run/virtual_bytes"));
+  return f;
+}
+
+}  // namespace
+
+const std::vector<Fact>& run_facts() {
+  static const std::vector<Fact> facts = make_facts();
+  return facts;
+}
+
+std::string show(const std::optional<double>& value, Unit unit) {
+  if (!value) return "-";
+  switch (unit) {
+    case Unit::kCount: return *value >= 100 || *value == std::floor(*value) ? fmt::format("{:.0f}", *value) : fmt::format("{:.1f}", *value);
+    case Unit::kNanoseconds: return human_duration(*value);
+    case Unit::kBytes: return human_size(*value);
+    case Unit::kPerSecond: return *value >= 1e4 ? fmt::format("{:.0f} k/s", *value / 1e3) : fmt::format("{:.0f} /s", *value);
+    case Unit::kShare: return fmt::format("{:.1f} %", *value * 100);
+  }
+  return "-";
+}
+
+std::string run_label(const json& report) {
+  const json collector = report.value("collector", json::object());
+  std::string label = collector.value("name", "?");
+  const uint64_t ballast = collector.value("ballast_bytes", uint64_t{0});
+  if (ballast != 0) label += " +" + format_size(ballast);
+  const int64_t gogc = collector.value("gogc_percent", int64_t{100});
+  if (gogc != 100) label += " gogc " + std::to_string(gogc);
+  return label;
+}
+
+std::optional<double> histogram_quantile(const json& histogram, double q, double most) {
+  double all = 0;
+  for (const json& bucket : histogram.at("buckets")) all += bucket.at(2).get<double>();
+  if (all <= 0) return std::nullopt;
+  double seen = 0;
+  for (const json& bucket : histogram.at("buckets")) {
+    seen += bucket.at(2).get<double>();
+    if (seen >= q * all) return std::min(most, (bucket.at(0).get<double>() + bucket.at(1).get<double>()) / 2);
+  }
+  return most;
+}
+
+}  // namespace keel
