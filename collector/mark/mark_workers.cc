@@ -107,7 +107,6 @@ void MarkWorkers::run(Worker& worker, uint32_t index) {
     worker.used_idle = false;
     mark(worker, index);
     MutexLock lock(mu_);
-    used_idle_ += worker.used_idle ? 1 : 0;
     --inside_;
     wake_.notify_all();
   }
@@ -132,6 +131,8 @@ void MarkWorkers::hand_in(Worker& worker) {
     times_.dedicated_ns += worker.times.dedicated_ns;
     times_.fractional_ns += worker.times.fractional_ns;
     times_.idle_ns += worker.times.idle_ns;
+    if (worker.times.idle_ns > 0 && !worker.used_idle) ++used_idle_;
+    worker.used_idle = worker.used_idle || worker.times.idle_ns > 0;
     worker.times = {};
   }
   pool_.become_idle();
@@ -183,9 +184,7 @@ void MarkWorkers::mark(Worker& worker, uint32_t index) {
         worker.times.fractional_ns += used;
         worker.fractional_used_ns += used;
         break;
-      default:
-        worker.times.idle_ns += used;
-        worker.used_idle = true;
+      default: worker.times.idle_ns += used;
     }
     if (!worker.marker.holds_work() && pool_.empty()) become_idle();
   }

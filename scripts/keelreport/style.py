@@ -1,0 +1,30 @@
+"""House style of all plots: readable in grey and for the colour-blind, axes with units, machine in the caption."""
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+# Okabe and Ito's palette, ordered by lightness contrast, each with a dash pattern of its own for print in grey.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-"]
+
+
+def apply():
+    plt.rcParams.update({
+        "figure.dpi": 130, "savefig.dpi": 130, "font.size": 9, "axes.grid": True, "grid.alpha": 0.3,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "legend.frameon": False,
+        "legend.fontsize": 8, "axes.titlesize": 10, "axes.titlelocation": "left",
+    })
+
+
+def line(i):
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+
+
+def caption(figure, text):
+    figure.text(0.01, 0.005, text, fontsize=6.5, color="#444444")
+
+
+def save(figure, path):
+    figure.savefig(path)
+    plt.close(figure)
