@@ -174,8 +174,9 @@ void collect_pointers(std::vector<uint32_t>& offsets, size_t base) {
   }
 }
 
-template <typename T, typename M>
-void collect_member(std::vector<uint32_t>& offsets, size_t base, M T::*member) {
+template <typename T, typename M, typename Owner>
+void collect_member(std::vector<uint32_t>& offsets, size_t base, M Owner::*member) {
+  static_assert(std::is_base_of_v<Owner, T> || std::is_same_v<Owner, T>);
   alignas(T) unsigned char raw[sizeof(T)];
   const T* object = reinterpret_cast<const T*>(raw);
   const auto offset = reinterpret_cast<const unsigned char*>(&(object->*member)) - raw;

@@ -19,7 +19,10 @@ constexpr int64_t kReviseNs = 1'000'000;
 Cycle::Cycle(HeapCore& core)
     : core_(core), marker_(core.memory, core.pool), born_ns_(now_ns()), thread_([this] { run(); }) {}
 
-Cycle::~Cycle() {
+Cycle::~Cycle() { stop(); }
+
+void Cycle::stop() {
+  if (!thread_.joinable()) return;
   {
     MutexLock lock(mu_);
     stopping_ = true;

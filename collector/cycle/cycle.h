@@ -41,6 +41,8 @@ class Cycle {
  public:
   explicit Cycle(HeapCore& core);
   ~Cycle();
+  /// Lets a running cycle end and joins the thread, while every part of the heap still exists. Idempotent.
+  void stop();
 
   /// Asks for a cycle; returns at once. Threads: any.
   void request(CycleTrigger trigger);

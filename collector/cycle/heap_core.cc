@@ -60,6 +60,7 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
 }
 
 HeapCore::~HeapCore() {
+  cycle->stop();
   cycle.reset();
   workers.reset();
   sweeper.reset();

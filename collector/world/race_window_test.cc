@@ -1,0 +1,169 @@
+// CONFIG: barriers=hybrid roots=precise; builds with race points (all but release)
+//
+// Windows held open on purpose: what must not slip through slips through every time if a rule is broken.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <thread>
+
+#include "allocator/base/race_points.h"
+#include "collector/cycle/heap_core.h"
+
+namespace keel {
+namespace {
+
+struct Node {
+  Ptr<Node> next;
+  uint64_t number;
+};
+
+// Holds the first thread that reaches `point` until opened.
+class Window {
+ public:
+  explicit Window(RacePoint point) : point_(point) { set_race_hook_for_testing(&Window::hook, this); }
+  ~Window() { set_race_hook_for_testing(nullptr, nullptr); }
+  void wait_until_reached() { reached_.wait(); }
+  void open() { open_.count_down(); }
+
+ private:
+  static void hook(RacePoint point, void* self) {
+    auto* window = static_cast<Window*>(self);
+    if (point != window->point_ || window->taken_.exchange(true)) return;
+    window->reached_.count_down();
+    window->open_.wait();
+  }
+  const RacePoint point_;
+  std::atomic<bool> taken_{false};
+  std::latch reached_{1};
+  std::latch open_{1};
+};
+
+HeapConfig config() {
+  HeapConfig c;
+  c.roots = Roots::kPrecise;
+  c.debug.checkmark = true;
+  c.debug.walk = true;
+  return c;
+}
+
+class RaceWindow : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!kRacePointsEnabled) GTEST_SKIP() << "race points are compiled out of release builds";
+  }
+};
+
+// Between the ragged flush and the final stop a mutator hides an object in a black one: the stop must find it grey.
+TEST_F(RaceWindow, AStoreAfterTheRaggedFlushIsNotLost) {
+  Heap heap(config());
+  MutatorScope scope(heap);
+  Root<Node> black(make<Node>());
+  Root<Node> source(make<Node>());
+  source->next = make<Node>();
+  source->next->number = 77;
+  Window window(RacePoint::kAfterRaggedFlush);
+  std::thread collector([&] { heap.collect(); });
+  blocking([&] { window.wait_until_reached(); });
+  {
+    PreciseLocal<Node> moved = source->next.get();
+    PreciseLocal<Node> fresh = make<Node>();  // black, and only a register knows it
+    fresh->next = moved.get();
+    black->next = fresh.get();
+    source->next = nullptr;
+  }
+  window.open();
+  blocking([&] { collector.join(); });
+  EXPECT_EQ(black->next->next->number, 77U);
+  heap.collect();
+  EXPECT_EQ(heap.stats().heap_objects, 4U);
+}
+
+// A store interrupted between the test of the flag and the store itself: no stop may come between.
+TEST_F(RaceWindow, NoStopComesBetweenFlagTestAndStore) {
+  Heap heap(config());
+  std::atomic<bool> collected{false};
+  std::latch built{1};
+  Window* window = nullptr;
+  std::thread mutator([&] {
+    MutatorScope scope(heap);
+    Root<Node> root(make<Node>());
+    PreciseLocal<Node> target = make<Node>();
+    target->number = 5;
+    Window held(RacePoint::kBarrierBetweenTestAndStore);
+    window = &held;
+    built.count_down();
+    root->next = target.get();  // stands in the window
+    EXPECT_FALSE(collected.load()) << "a cycle ended while a store was half done";
+    target = nullptr;
+    heap.collect();
+    EXPECT_EQ(root->next->number, 5U);
+  });
+  built.wait();
+  window->wait_until_reached();
+  std::thread collector([&] {
+    heap.collect();
+    collected.store(true);
+  });
+  // The cycle cannot begin to mark: the mutator has not reached a safepoint.
+  while (heap.core().world.running() != 1) std::this_thread::yield();
+  EXPECT_FALSE(heap.core().marking.load());
+  window->open();
+  mutator.join();
+  collector.join();
+}
+
+// A thread attaches in the middle of a mark: it must allocate black and shade what it stores.
+TEST_F(RaceWindow, AThreadThatAttachesWhileMarkingKeepsTheInvariant) {
+  Heap heap(config());
+  MutatorScope scope(heap);
+  Root<Node> root(make<Node>());
+  root->next = make<Node>();
+  root->next->number = 9;
+  Window window(RacePoint::kAfterRaggedFlush);
+  std::thread collector([&] { heap.collect(); });
+  blocking([&] { window.wait_until_reached(); });
+  Root<Node> kept;
+  std::thread late([&] {
+    MutatorScope attached(heap, "late");
+    PreciseLocal<Node> fresh = make<Node>();
+    fresh->next = root->next.get();
+    root->next = fresh.get();
+  });
+  blocking([&] { late.join(); });
+  window.open();
+  blocking([&] { collector.join(); });
+  EXPECT_EQ(root->next->next->number, 9U);
+}
+
+// A mutator leaves a blocking region while the world is stopped: it waits.
+TEST_F(RaceWindow, LeavingABlockingRegionWaitsForTheStop) {
+  Heap heap(config());
+  std::latch in_region{1};
+  std::latch leave{1};
+  std::atomic<bool> left{false};
+  std::thread mutator([&] {
+    MutatorScope scope(heap);
+    blocking([&] {
+      in_region.count_down();
+      leave.wait();
+    });
+    left.store(true);
+    for (int i = 0; i < 1000; ++i) make<Node>();
+  });
+  in_region.wait();
+  Window window(RacePoint::kAfterMarkingFlagsRaised);
+  std::thread collector([&] { heap.collect(); });
+  window.wait_until_reached();  // inside the stop
+  leave.count_down();
+  for (int i = 0; i < 1000; ++i) {
+    std::this_thread::yield();
+    ASSERT_FALSE(left.load()) << "a mutator ran in a stopped world";
+  }
+  window.open();
+  collector.join();
+  mutator.join();
+}
+
+}  // namespace
+}  // namespace keel
