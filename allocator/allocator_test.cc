@@ -1,4 +1,5 @@
-// Size classes, layouts, span bits, page table, page heap and thread cache, each against brute force or a closed form.
+// Size classes, layouts, span bits, page table, page heap and thread cache, each against brute force or a
+// closed form.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -33,7 +34,9 @@ TEST(SizeClasses, TheTableStatesItsWaste) {
     EXPECT_LE(s.pages, kMaxSpanPages);
     EXPECT_EQ(s.slots, s.pages * kPageBytes / s.slot_bytes);
     EXPECT_EQ(s.tail_bytes, s.pages * kPageBytes - size_t{s.slots} * s.slot_bytes);
-    EXPECT_NEAR(s.worst_percent, 100.0 * (s.slots * s.inside_bytes + s.tail_bytes) / static_cast<double>(s.pages * kPageBytes), 0.01);
+    EXPECT_NEAR(s.worst_percent,
+                100.0 * (s.slots * s.inside_bytes + s.tail_bytes) / static_cast<double>(s.pages * kPageBytes),
+                0.01);
     if (s.slot_bytes >= 128) {
       EXPECT_LE(s.worst_percent, 20) << s.slot_bytes;
     }

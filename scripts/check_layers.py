@@ -16,10 +16,6 @@ PUBLIC = [
     r"allocator/memory/", r"barriers/api/", r"collector/api/", r"reports/api/", r"reports/recorder/build_facts\.h",
     r"reports/recorder/pause_log\.h",
 ]
-# Public by inlining, or needed by a layer's public header; each with its reason.
-EXCEPTIONS = {
-    ("collector/api/mutator.h", "collector/mark/marker.h"): "a mutator owns its marker",
-}
 LONGEST = 600
 
 

@@ -72,7 +72,9 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   layout.slots = size_class == 0 ? 1 : sizes.slots;
   layout.span_pages = static_cast<uint16_t>(sizes.pages);
   layout.slot_magic =
-      size_class == 0 ? 0 : static_cast<uint32_t>(((uint64_t{1} << 32) + sizes.slot_bytes - 1) / sizes.slot_bytes);
+      size_class == 0
+          ? 0
+          : static_cast<uint32_t>(((uint64_t{1} << 32) + sizes.slot_bytes - 1) / sizes.slot_bytes);
   layout.unit_words = unit;
   layout.prefix_words = prefix;
   if (kind == MapKind::kLong) {
@@ -92,20 +94,25 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
 std::string describe_layout(const Layout& layout) {
   std::string text = layout.large() ? "large" : std::to_string(layout.slot_bytes) + " B";
   switch (layout.kind) {
-    case MapKind::kNoscan: return text + " noscan";
-    case MapKind::kConservative: return text + " conservative";
-    case MapKind::kAllPointers: return text + " pointers";
+    case MapKind::kNoscan:
+      return text + " noscan";
+    case MapKind::kConservative:
+      return text + " conservative";
+    case MapKind::kAllPointers:
+      return text + " pointers";
     case MapKind::kOneUnit:
     case MapKind::kRepeated: {
-      text += layout.kind == MapKind::kRepeated ? " units of " + std::to_string(layout.unit_words * kWordBytes) + " B,"
-                                                : std::string(",");
+      text += layout.kind == MapKind::kRepeated
+                  ? " units of " + std::to_string(layout.unit_words * kWordBytes) + " B,"
+                  : std::string(",");
       text += " pointers at";
       for (uint32_t i = 0; i < 64; ++i) {
         if ((layout.bits >> i & 1) != 0) text += " " + std::to_string(i * kWordBytes);
       }
       return text;
     }
-    case MapKind::kLong: return text + " units of " + std::to_string(layout.unit_words * kWordBytes) + " B";
+    case MapKind::kLong:
+      return text + " units of " + std::to_string(layout.unit_words * kWordBytes) + " B";
   }
   return text;
 }

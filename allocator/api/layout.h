@@ -1,8 +1,9 @@
 // Layouts: what a slot looks like to the marker. Every span holds objects of one layout.
 //
-// A layout is (slot size, pointer map). Types that agree on both share one; all pointer-free types of a size class
-// share one. So an object has no header, and the marker reads the map once per span. Layouts are registered once per
-// process and never change; an id is published after its entry is complete [layout.publish].
+// A layout is (slot size, pointer map). Types that agree on both share one; all pointer-free types of a size
+// class share one. So an object has no header, and the marker reads the map once per span. Layouts are
+// registered once per process and never change; an id is published after its entry is complete
+// [layout.publish].
 //
 // The map is a unit of `unit_words` words, repeated over the slot; bit i of `bits` says that word i of a unit
 // holds a Ptr. No pointer lies at or beyond `prefix_words`, so scanning stops there.
@@ -42,14 +43,14 @@ struct PointerMap {
 };
 
 struct alignas(64) Layout {
-  uint32_t slot_bytes = 0;      // 0 for large objects: their span knows the size
-  uint32_t slot_magic = 0;      // ceil(2^32 / slot_bytes): (offset * magic) >> 32 is the slot index
-  uint32_t slots = 0;           // per span; 1 for large
-  uint16_t span_pages = 0;      // 0 for large
-  uint8_t size_class = 0;       // 0 for large
+  uint32_t slot_bytes = 0;  // 0 for large objects: their span knows the size
+  uint32_t slot_magic = 0;  // ceil(2^32 / slot_bytes): (offset * magic) >> 32 is the slot index
+  uint32_t slots = 0;       // per span; 1 for large
+  uint16_t span_pages = 0;  // 0 for large
+  uint8_t size_class = 0;   // 0 for large
   MapKind kind = MapKind::kNoscan;
   uint32_t unit_words = 1;
-  uint32_t prefix_words = 0;    // small objects; large ones derive it from the span
+  uint32_t prefix_words = 0;  // small objects; large ones derive it from the span
   uint64_t bits = 0;
   const uint64_t* long_bits = nullptr;  // kLong: unit_words bits, lives as long as the process
   LayoutId id = 0;
@@ -63,8 +64,8 @@ struct alignas(64) Layout {
   }
 };
 
-/// Finds or registers the layout for objects of `bytes` with this map. Threads: any. Cost: a lock and a search;
-/// callers cache the id. Errors: more than kMaxLayouts - 1 layouts is fatal (a check).
+/// Finds or registers the layout for objects of `bytes` with this map. Threads: any. Cost: a lock and a
+/// search; callers cache the id. Errors: more than kMaxLayouts - 1 layouts is fatal (a check).
 LayoutId register_layout(size_t bytes, const PointerMap& map);
 
 namespace detail {
@@ -77,7 +78,8 @@ inline const Layout& layout_of(LayoutId id) { return detail::g_layouts[id]; }
 
 /// Ids in use are [1, layout_count()).
 inline uint32_t layout_count() {
-  // acquire [layout.publish]: pairs with the release in register_layout(); entries below the count are complete.
+  // acquire [layout.publish]: pairs with the release in register_layout(); entries below the count are
+  // complete.
   return detail::g_layout_count.load(std::memory_order_acquire);
 }
 

@@ -1,4 +1,5 @@
-// How the allocator asks for a span to be swept: the one call that goes up, through an interface this layer owns.
+// How the allocator asks for a span to be swept: the one call that goes up, through an interface this layer
+// owns.
 #pragma once
 
 namespace keel {
@@ -8,8 +9,8 @@ struct Span;
 class SweepHook {
  public:
   virtual ~SweepHook() = default;
-  /// Sweeps a span that the caller owns (taken from a list, not yet swept in this cycle): afterwards its free slots
-  /// are those with a clear allocation bit and `live_slots` is exact. Threads: any; no lock held.
+  /// Sweeps a span that the caller owns (taken from a list, not yet swept in this cycle): afterwards its free
+  /// slots are those with a clear allocation bit and `live_slots` is exact. Threads: any; no lock held.
   virtual void sweep_span(Span& span) = 0;
 };
 

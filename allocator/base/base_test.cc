@@ -15,7 +15,8 @@ TEST(Units, SizesFollowGoMemlimitSyntax) {
   EXPECT_EQ(parse_size("17").value(), 17U);
   EXPECT_EQ(parse_size("17B").value(), 17U);
   EXPECT_EQ(parse_size("0B").value(), 0U);
-  for (const char* bad : {"10.5GiB", "10GB", "-1B", "", "GiB", "1 GiB", "1gib", "9000000TiB", "99999999999999999999"}) {
+  for (const char* bad :
+       {"10.5GiB", "10GB", "-1B", "", "GiB", "1 GiB", "1gib", "9000000TiB", "99999999999999999999"}) {
     EXPECT_FALSE(parse_size(bad).ok()) << bad;
     EXPECT_NE(parse_size(bad).error().find(std::string("'") + bad + "'"), std::string::npos);
   }

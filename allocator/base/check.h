@@ -13,7 +13,8 @@ namespace keel {
 /// Called once by a failing check, after its message, before abort(). Must not allocate on the heap.
 using CrashHook = void (*)();
 
-/// Installs the hook; null removes it. Threads: while no check can fail concurrently (heap set-up, tear-down).
+/// Installs the hook; null removes it. Threads: while no check can fail concurrently (heap set-up,
+/// tear-down).
 void set_crash_hook(CrashHook hook) noexcept;
 
 /// Prints `file:line: check failed: expression: message`, runs the crash hook, aborts. Does not return.
@@ -22,10 +23,10 @@ void set_crash_hook(CrashHook hook) noexcept;
 
 }  // namespace keel
 
-#define KEEL_CHECK(condition, ...)                                                       \
-  do {                                                                                   \
-    if (!(condition)) [[unlikely]]                                                       \
-      ::keel::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                 \
+#define KEEL_CHECK(condition, ...)                                       \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]]                                       \
+      ::keel::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
   } while (false)
 
 #ifdef NDEBUG
@@ -34,7 +35,7 @@ void set_crash_hook(CrashHook hook) noexcept;
 #define KEEL_DEBUG_CHECKS true
 #endif
 
-#define KEEL_DCHECK(condition, ...)                                                      \
-  do {                                                                                   \
-    if constexpr (KEEL_DEBUG_CHECKS) KEEL_CHECK(condition, __VA_ARGS__);                 \
+#define KEEL_DCHECK(condition, ...)                                      \
+  do {                                                                   \
+    if constexpr (KEEL_DEBUG_CHECKS) KEEL_CHECK(condition, __VA_ARGS__); \
   } while (false)

@@ -15,8 +15,8 @@ inline int64_t read_clock_ns(clockid_t clock) {
 
 /// Monotonic time in ns. Cost: ~20 ns (vDSO).
 inline int64_t now_ns() { return read_clock_ns(CLOCK_MONOTONIC); }
-/// Unix time of a monotonic time, in ns, by one offset read once a process: so LastGC is exactly the end of a cycle, and
-/// a step of the wall clock does not tear the timeline. Only for stamps that leave the process.
+/// Unix time of a monotonic time, in ns, by one offset read once a process: so LastGC is exactly the end of a
+/// cycle, and a step of the wall clock does not tear the timeline. Only for stamps that leave the process.
 inline int64_t to_unix_ns(int64_t monotonic_ns) {
   static const int64_t offset = read_clock_ns(CLOCK_REALTIME) - now_ns();
   return monotonic_ns + offset;

@@ -1,4 +1,5 @@
-// What this process may use of the machine: cores (affinity ∩ cgroup quota) and memory (physical ∩ cgroup limit).
+// What this process may use of the machine: cores (affinity ∩ cgroup quota) and memory (physical ∩ cgroup
+// limit).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Mutex with a rank, checked in debug builds, and Clang's thread-safety annotations.
 //
-// A field that a lock protects says so: `int n_ KEEL_GUARDED_BY(mu_);`. Threads: any. No lock is held by a mutator
-// across a safepoint (it would stop the world's stop).
+// A field that a lock protects says so: `int n_ KEEL_GUARDED_BY(mu_);`. Threads: any. No lock is held by a
+// mutator across a safepoint (it would stop the world's stop).
 #pragma once
 
 #include <condition_variable>
@@ -54,8 +54,8 @@ class KEEL_CAPABILITY("mutex") Mutex {
   void check_rank() const {
     if constexpr (KEEL_DEBUG_CHECKS) {
       Held& h = held();
-      KEEL_CHECK(h.count == 0 || h.ranks[h.count - 1] < rank_, "lock: rank %d taken while holding rank %d", rank_,
-                 h.ranks[h.count - 1]);
+      KEEL_CHECK(h.count == 0 || h.ranks[h.count - 1] < rank_, "lock: rank %d taken while holding rank %d",
+                 rank_, h.ranks[h.count - 1]);
     }
   }
   void push_rank() const {

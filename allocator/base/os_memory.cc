@@ -25,7 +25,8 @@ void* reserve(size_t bytes, size_t alignment) {
 }
 
 void* reserve_metadata(size_t bytes) {
-  void* raw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* raw =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   set_huge_pages(raw, bytes, false);
   exclude_from_dumps(raw, bytes);

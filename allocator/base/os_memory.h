@@ -1,8 +1,8 @@
 // The operating system's memory: reserve, make writable, release. The only file that calls mmap and madvise.
 //
-// A range is reserved once with no access and MAP_NORESERVE, made writable in large steps, and given back with
-// MADV_DONTNEED alone, so that addresses never change hands and released pages read as zero.
-// Errors: results carry errno; the caller decides. Threads: any (the kernel serialises).
+// A range is reserved once with no access and MAP_NORESERVE, made writable in large steps, and given back
+// with MADV_DONTNEED alone, so that addresses never change hands and released pages read as zero. Errors:
+// results carry errno; the caller decides. Threads: any (the kernel serialises).
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // Overwriting dead memory so that a use after free is seen, not guessed (Go's clobberfree).
 //
-// With `--debug poison` the sweeper fills freed slots with kPoisonByte; a pointer made of it (0xdb...) lies outside
-// every heap range. Zeroing on allocation undoes it.
+// With `--debug poison` the sweeper fills freed slots with kPoisonByte; a pointer made of it (0xdb...) lies
+// outside every heap range. Zeroing on allocation undoes it.
 #pragma once
 
 #include <cstddef>

@@ -25,7 +25,8 @@ void set_race_hook_for_testing(RaceHook hook, void* context) {
 void set_race_yields(uint32_t one_in) { g_one_in.store(one_in, std::memory_order_relaxed); }
 
 void race_point_slow(RacePoint point) {
-  if (RaceHook hook = g_hook.load(std::memory_order_acquire)) hook(point, g_context.load(std::memory_order_relaxed));
+  if (RaceHook hook = g_hook.load(std::memory_order_acquire))
+    hook(point, g_context.load(std::memory_order_relaxed));
   if (const uint32_t one_in = g_one_in.load(std::memory_order_relaxed); one_in != 0) {
     // relaxed [race.yield]: any number that differs between threads will do.
     static std::atomic<uint64_t> next_seed{1};

@@ -1,7 +1,7 @@
 // Named windows that a test can hold open, to make a race happen every time instead of once a month.
 //
-// Code says `race_point(RacePoint::kAfterOldRead)`. In release builds that is nothing (but is compiled); elsewhere
-// it calls the hook a test has installed, or yields at random under `--debug stress`. Threads: any.
+// Code says `race_point(RacePoint::kAfterOldRead)`. In release builds that is nothing (but is compiled);
+// elsewhere it calls the hook a test has installed, or yields at random under `--debug stress`. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ inline constexpr bool kRacePointsEnabled = true;
 
 using RaceHook = void (*)(RacePoint point, void* context);
 
-/// Installs a hook for tests; null removes it. Threads: any; the hook runs on whatever thread reaches a point.
+/// Installs a hook for tests; null removes it. Threads: any; the hook runs on whatever thread reaches a
+/// point.
 void set_race_hook_for_testing(RaceHook hook, void* context);
 
 /// Yields at one race point in `one_in` (0: never); `--debug stress` sets it.

@@ -1,5 +1,5 @@
-// The seeded generator used everywhere: xoshiro256** seeded by splitmix64 (Blackman and Vigna, "Scrambled linear
-// pseudorandom number generators", 2021). Same seed, same sequence, on every machine.
+// The seeded generator used everywhere: xoshiro256** seeded by splitmix64 (Blackman and Vigna, "Scrambled
+// linear pseudorandom number generators", 2021). Same seed, same sequence, on every machine.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,7 @@ class Rng {
   }
 
   /// Uniform in [0, bound), bound > 0 (multiply-shift; the bias is below 2^-32 for bounds below 2^32).
-  uint64_t below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
-  }
+  uint64_t below(uint64_t bound) { return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64); }
 
   /// True with probability `percent` / 100.
   bool percent(double percent) { return static_cast<double>(next() >> 11) * 0x1p-53 * 100.0 < percent; }

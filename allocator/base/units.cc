@@ -48,7 +48,8 @@ std::string three_figures(double value, const char* unit) {
 }  // namespace
 
 Result<uint64_t> parse_size(std::string_view text) {
-  return parse_with_units(text, kSizes, true, "a size: an integer with B, KiB, MiB, GiB or TiB, at most 8388607TiB");
+  return parse_with_units(text, kSizes, true,
+                          "a size: an integer with B, KiB, MiB, GiB or TiB, at most 8388607TiB");
 }
 
 Result<int64_t> parse_duration(std::string_view text) {

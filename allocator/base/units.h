@@ -1,7 +1,8 @@
 // Sizes and durations as users write them, and the constants that name them.
 //
 // Sizes: an integer with B, KiB, MiB, GiB or TiB (Go's GOMEMLIMIT syntax: "10.5GiB" and "10GB" are refused).
-// Durations: an integer with ns, us, ms, s or m. Quantities in code carry their unit in the name (_bytes, _ns).
+// Durations: an integer with ns, us, ms, s or m. Quantities in code carry their unit in the name (_bytes,
+// _ns).
 #pragma once
 
 #include <cstddef>

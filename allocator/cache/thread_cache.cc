@@ -21,7 +21,9 @@ T* zeroed(size_t count) {
 }  // namespace
 
 ThreadCache::ThreadCache(HeapMemory& memory)
-    : memory_(memory), bumps_(zeroed<Bump>(kMaxLayouts), std::free), held_(zeroed<Held>(kMaxLayouts), std::free) {}
+    : memory_(memory),
+      bumps_(zeroed<Bump>(kMaxLayouts), std::free),
+      held_(zeroed<Held>(kMaxLayouts), std::free) {}
 
 ThreadCache::~ThreadCache() { KEEL_DCHECK(active_.empty(), "cache: destroyed while holding spans"); }
 
@@ -29,7 +31,8 @@ uint32_t ThreadCache::cursor_slot(LayoutId layout) const {
   const Held& held = held_[layout];
   const Layout& l = layout_of(layout);
   const auto offset = static_cast<size_t>(bumps_[layout].cursor - reinterpret_cast<char*>(held.span->start));
-  // The cursor may stand at the end of the span, where slot_of() is exact as well (offset < 2^17 + 1 is tested).
+  // The cursor may stand at the end of the span, where slot_of() is exact as well (offset < 2^17 + 1 is
+  // tested).
   return l.slot_of(offset);
 }
 
@@ -100,8 +103,8 @@ size_t ThreadCache::refill(LayoutId layout) {
   held.span = span;
   held.hole_end = 0;
   const bool found = take_hole(layout);
-  KEEL_CHECK(found, "cache: span at %p with %u of %u slots live has no hole", reinterpret_cast<void*>(span->start),
-             span->live_slots, layout_of(layout).slots);
+  KEEL_CHECK(found, "cache: span at %p with %u of %u slots live has no hole",
+             reinterpret_cast<void*>(span->start), span->live_slots, layout_of(layout).slots);
   return static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
 }
 

@@ -1,15 +1,15 @@
 // Thread cache: per layout, one span whose holes the thread bumps through.
 //
-// A hole is a run of slots with clear allocation bits. Allocation bumps a cursor to the hole's end (inlined); the
-// slow path retires the hole, finds the next one in the span, or swaps the span for another. A hole is zeroed when it
-// is taken.
+// A hole is a run of slots with clear allocation bits. Allocation bumps a cursor to the hole's end (inlined);
+// the slow path retires the hole, finds the next one in the span, or swaps the span for another. A hole is
+// zeroed when it is taken.
 //
-// Publication (rules 1 and 3): a slot below the cursor is allocated, but its allocation bit is written only when the
-// hole retires or when publish() is called. Before stacks are scanned every mutator publishes, so that "allocated" is
-// one bit test for every scanner. From begin_black() on, whole holes are marked when they are taken: whatever is
-// allocated is born black, and slots beyond the cursor are free or black; flush() takes the marks of the unused rest
-// back.
-// Threads: the owner; or the collector, for a mutator that it holds in a stop or a handshake.
+// Publication (rules 1 and 3): a slot below the cursor is allocated, but its allocation bit is written only
+// when the hole retires or when publish() is called. Before stacks are scanned every mutator publishes, so
+// that "allocated" is one bit test for every scanner. From begin_black() on, whole holes are marked when they
+// are taken: whatever is allocated is born black, and slots beyond the cursor are free or black; flush()
+// takes the marks of the unused rest back. Threads: the owner; or the collector, for a mutator that it holds
+// in a stop or a handshake.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace keel {
 struct AllocationCounts {
   uint64_t bytes = 0;
   uint64_t objects = 0;
-  uint64_t black_bytes = 0;    // born marked
+  uint64_t black_bytes = 0;  // born marked
   uint64_t black_objects = 0;
 };
 
@@ -39,7 +39,8 @@ class ThreadCache {
   void* try_allocate(LayoutId layout, size_t slot_bytes) {
     Bump& bump = bumps_[layout];
     char* slot = bump.cursor;
-    if (static_cast<size_t>(bump.limit - slot) < slot_bytes) [[unlikely]] return nullptr;
+    if (static_cast<size_t>(bump.limit - slot) < slot_bytes) [[unlikely]]
+      return nullptr;
     bump.cursor = slot + slot_bytes;
     return slot;
   }
@@ -54,10 +55,11 @@ class ThreadCache {
   void publish();
   /// publish(), then everything allocated from now on is born black.
   void begin_black();
-  /// Marking is over (or was abandoned): allocate white again; holes keep no unused marks. Precondition: flushed.
+  /// Marking is over (or was abandoned): allocate white again; holes keep no unused marks. Precondition:
+  /// flushed.
   void end_black() { black_ = false; }
-  /// Gives every span back, swept if it was not. `marks_are_live`: the marks just made have become allocation bits
-  /// (after finish_mark()). Returns the bytes of holes that were taken and not used.
+  /// Gives every span back, swept if it was not. `marks_are_live`: the marks just made have become allocation
+  /// bits (after finish_mark()). Returns the bytes of holes that were taken and not used.
   size_t flush();
 
   [[nodiscard]] bool black() const { return black_; }
@@ -73,7 +75,7 @@ class ThreadCache {
   };
   struct Held {
     Span* span = nullptr;
-    uint32_t recorded = 0;   // slots of the hole before this have their allocation bits
+    uint32_t recorded = 0;  // slots of the hole before this have their allocation bits
     uint32_t hole_end = 0;
   };
 
@@ -85,7 +87,7 @@ class ThreadCache {
   HeapMemory& memory_;
   std::unique_ptr<Bump[], void (*)(void*)> bumps_;  // indexed by layout; zero pages until used
   std::unique_ptr<Held[], void (*)(void*)> held_;
-  std::vector<LayoutId> active_;                    // layouts with a span
+  std::vector<LayoutId> active_;  // layouts with a span
   AllocationCounts counts_;
   uint32_t hole_limit_ = 0;
   bool black_ = false;

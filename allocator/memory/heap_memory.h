@@ -1,8 +1,9 @@
 // Heap memory: page table, page heap, central lists and large objects joined, with one account of all bytes.
 //
-// This is what a thread cache refills from and what the collector sweeps. Cycle numbers: `cycle()` is the number of
-// marks completed; marks of the running cycle go to bits[(cycle + 1) & 1], allocation bits are bits[cycle & 1].
-// finish_mark() raises the number, so the marks just made become the allocation bits, in O(1).
+// This is what a thread cache refills from and what the collector sweeps. Cycle numbers: `cycle()` is the
+// number of marks completed; marks of the running cycle go to bits[(cycle + 1) & 1], allocation bits are
+// bits[cycle & 1]. finish_mark() raises the number, so the marks just made become the allocation bits, in
+// O(1).
 //
 // Identities (checked by the heap walk, at rest):
 //   page heap:   in_use + free == committed
@@ -26,8 +27,8 @@
 namespace keel {
 
 struct HeapMemoryConfig {
-  uint64_t range_bytes = 0;      // addresses wanted; 0: as much as the build allows
-  uint64_t max_heap_bytes = 0;   // hard limit on spans in use; 0: none
+  uint64_t range_bytes = 0;     // addresses wanted; 0: as much as the build allows
+  uint64_t max_heap_bytes = 0;  // hard limit on spans in use; 0: none
   bool huge_pages = false;
   bool poison = false;
 };
@@ -47,15 +48,15 @@ class HeapMemory {
   [[nodiscard]] const PageHeap& pages() const { return pages_; }
   [[nodiscard]] bool poisons() const { return config_.poison; }
 
-  /// relaxed [cycle.number]: written by the cycle thread at mark termination; mutators read it after the handshake
-  /// or stop that follows, which orders it.
+  /// relaxed [cycle.number]: written by the cycle thread at mark termination; mutators read it after the
+  /// handshake or stop that follows, which orders it.
   [[nodiscard]] uint32_t cycle() const { return cycle_.load(std::memory_order_relaxed); }
   [[nodiscard]] BitWord* mark_bits(uint64_t page) const { return table_.bits((cycle() + 1) & 1, page); }
   [[nodiscard]] BitWord* alloc_bits(uint64_t page) const { return table_.bits(cycle() & 1, page); }
   [[nodiscard]] uint64_t page_of(const Span& span) const { return table_.page_of(span.start); }
 
-  /// A span of `layout` with free slots and swept in this cycle, owned by the caller; null when memory is out.
-  /// Sweeps at most kSweepAttempts unswept spans on the way. Threads: mutators, no lock held.
+  /// A span of `layout` with free slots and swept in this cycle, owned by the caller; null when memory is
+  /// out. Sweeps at most kSweepAttempts unswept spans on the way. Threads: mutators, no lock held.
   Span* acquire_span(LayoutId layout);
   /// Returns a span that a cache has retired.
   void return_span(Span& span);
@@ -74,11 +75,12 @@ class HeapMemory {
   /// After sweep_span(): files the span, or frees its pages if nothing lives in it.
   void file_swept(Span& span);
 
-  /// Flips the roles of the bits and the lists: marks become allocation bits. Threads: the cycle thread, marking
-  /// over, every mutator stopped or with its holes published.
+  /// Flips the roles of the bits and the lists: marks become allocation bits. Threads: the cycle thread,
+  /// marking over, every mutator stopped or with its holes published.
   void finish_mark() { cycle_.store(cycle() + 1, std::memory_order_relaxed); }
 
-  /// Calls `visit(Span&)` for every span in use, by address. World stopped and no sweeper running, or single thread.
+  /// Calls `visit(Span&)` for every span in use, by address. World stopped and no sweeper running, or single
+  /// thread.
   template <typename Visit>
   void for_each_span(Visit&& visit) {
     const uint64_t end = pages_.frontier_page();

@@ -1,8 +1,8 @@
 // Free runs, growth and release; see page_heap.h.
 #include "allocator/page/page_heap.h"
 
-#include <bit>
 #include <algorithm>
+#include <bit>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/os_memory.h"
@@ -64,7 +64,7 @@ PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
   const uint64_t before = page - run_page;
   const uint64_t after = run.pages - before - pages;
   // Count bits only where the run is mixed.
-  auto dirty_in = [&](uint64_t first, uint64_t count) {
+  auto dirty_in = [&](uint64_t first, uint64_t count) KEEL_REQUIRES(mu_) {
     if (run.dirty_pages == 0 || count == 0) return uint64_t{0};
     return run.dirty_pages == run.pages ? count : count_dirty_locked(first, count);
   };
@@ -106,7 +106,8 @@ bool PageHeap::grow_locked(uint64_t pages) {
   // A free run that ends at the frontier is extended, so only the rest must be new.
   if (!runs_.empty()) {
     const auto last = std::prev(runs_.end());
-    if (last->first + last->second.pages == frontier_ && last->second.pages < pages) pages -= last->second.pages;
+    if (last->first + last->second.pages == frontier_ && last->second.pages < pages)
+      pages -= last->second.pages;
   }
   const uint64_t bytes = round_up(pages << kPageShift, kGrowBytes);
   const uint64_t committed = frontier_ << kPageShift;

@@ -1,8 +1,9 @@
-// Page heap: runs of 8 KiB pages out of one reserved range, best fit, coalesced at once, released to the system.
+// Page heap: runs of 8 KiB pages out of one reserved range, best fit, coalesced at once, released to the
+// system.
 //
-// The range is writable up to a frontier that only rises, in steps of 4 MiB. Every page below it is in use or in
-// exactly one free run; neighbours are merged. A page is dirty if it may hold old bytes, clean if the system will
-// hand it out zeroed. Identity, checked by check_identities() and by the heap walk:
+// The range is writable up to a frontier that only rises, in steps of 4 MiB. Every page below it is in use or
+// in exactly one free run; neighbours are merged. A page is dirty if it may hold old bytes, clean if the
+// system will hand it out zeroed. Identity, checked by check_identities() and by the heap walk:
 //     in_use + free == committed        free == dirty + released        (all in bytes)
 // where `committed` is the frontier and `released` counts pages never touched as well (Go's HeapReleased).
 // Threads: any; one lock (kPages). Cost: O(log runs).
@@ -22,8 +23,8 @@ struct PageHeapStats {
   uint64_t reserved_bytes = 0;
   uint64_t committed_bytes = 0;  // Go's HeapSys
   uint64_t in_use_bytes = 0;
-  uint64_t dirty_bytes = 0;      // free, still resident
-  uint64_t released_bytes = 0;   // free, the system's
+  uint64_t dirty_bytes = 0;     // free, still resident
+  uint64_t released_bytes = 0;  // free, the system's
   uint64_t free_runs = 0;
 };
 
@@ -44,15 +45,16 @@ class PageHeap {
   /// Reserves up to `wanted_bytes`, halving until the system agrees. False if not even 64 MiB could be had.
   bool reserve(uint64_t wanted_bytes, bool huge_pages);
 
-  /// Takes `pages` pages whose first is a multiple of `align_pages`. An invalid run if the range, the limit or the
-  /// system has no more. Cost: O(log runs) plus a bit scan over the run.
+  /// Takes `pages` pages whose first is a multiple of `align_pages`. An invalid run if the range, the limit
+  /// or the system has no more. Cost: O(log runs) plus a bit scan over the run.
   PageRun allocate(uint64_t pages, uint64_t align_pages = 1);
 
   /// Returns a run; its entries are withdrawn. `released` says the caller has already given it to the system.
   void free(uint64_t page, uint64_t pages, bool released);
 
-  /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay or
-  /// `budget_bytes` were released. Returns the bytes released. Threads: any; the lock is held for one run at a time.
+  /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay
+  /// or `budget_bytes` were released. Returns the bytes released. Threads: any; the lock is held for one run
+  /// at a time.
   uint64_t release_idle(uint64_t keep_bytes, uint64_t budget_bytes);
 
   /// Hard limit on committed bytes less released ones (`--max-heap`); 0 for none.
@@ -97,9 +99,9 @@ class PageHeap {
   uint64_t dirty_ KEEL_GUARDED_BY(mu_) = 0;     // free dirty pages
   uint64_t limit_ KEEL_GUARDED_BY(mu_) = 0;     // bytes
   int last_error_ KEEL_GUARDED_BY(mu_) = 0;
-  Runs runs_ KEEL_GUARDED_BY(mu_);                                  // free runs by first page
+  Runs runs_ KEEL_GUARDED_BY(mu_);                                        // free runs by first page
   std::set<std::pair<uint64_t, uint64_t>> by_size_ KEEL_GUARDED_BY(mu_);  // (pages, first page)
-  uint64_t* dirty_bits_ KEEL_GUARDED_BY(mu_) = nullptr;             // one bit per page of the range
+  uint64_t* dirty_bits_ KEEL_GUARDED_BY(mu_) = nullptr;                   // one bit per page of the range
 };
 
 }  // namespace keel

@@ -1,7 +1,8 @@
 // Size classes: which slot a small object takes, and what that wastes.
 //
-// The table is generated (scripts/gen_size_classes.py states the rule); class 0 means "large". `tail_bytes` is lost
-// at the end of a span, `inside_bytes` is the most a slot can waste by rounding up, `worst_percent` both together.
+// The table is generated (scripts/gen_size_classes.py states the rule); class 0 means "large". `tail_bytes`
+// is lost at the end of a span, `inside_bytes` is the most a slot can waste by rounding up, `worst_percent`
+// both together.
 #pragma once
 
 #include <array>
@@ -30,7 +31,8 @@ struct SizeClass {
 
 inline constexpr auto kSizeClasses = std::to_array<SizeClass>({
     {0, 0, 0, 0, 0, 0.0},
-#define KEEL_SIZE_CLASS(number, slot, pages, slots, tail, inside, worst) {slot, pages, slots, tail, inside, worst},
+#define KEEL_SIZE_CLASS(number, slot, pages, slots, tail, inside, worst) \
+  {slot, pages, slots, tail, inside, worst},
 #include "allocator/size/size_classes.inc"
 #undef KEEL_SIZE_CLASS
 });

@@ -27,7 +27,8 @@ bool PageTable::reserve(uintptr_t base, uint64_t range_bytes) {
   range_bytes_ = range_bytes;
   const uint64_t pages = page_count();
   return reserve_array(entries_, pages) && reserve_array(spans_, pages) &&
-         reserve_array(bits_[0], pages * kBitWordsPerPage) && reserve_array(bits_[1], pages * kBitWordsPerPage) &&
+         reserve_array(bits_[0], pages * kBitWordsPerPage) &&
+         reserve_array(bits_[1], pages * kBitWordsPerPage) &&
          reserve_array(chunks_, (range_bytes >> kChunkShift) + 1);
 }
 
@@ -69,10 +70,11 @@ void PageTable::for_each_piece(const Span& span, WholeChunk&& whole_chunk, OnePa
 
 void PageTable::publish(const Span& span) {
   const Layout& layout = layout_of(span.layout);
-  const uint64_t flags =
-      PageEntry::kInUse | (layout.large() ? PageEntry::kLarge : 0) | (layout.noscan() ? PageEntry::kNoscan : 0);
+  const uint64_t flags = PageEntry::kInUse | (layout.large() ? PageEntry::kLarge : 0) |
+                         (layout.noscan() ? PageEntry::kNoscan : 0);
   Span* self = &spans_[page_of(span.start)];
-  KEEL_DCHECK(self == &span, "page table: span %p is not where its pages are", static_cast<const void*>(&span));
+  KEEL_DCHECK(self == &span, "page table: span %p is not where its pages are",
+              static_cast<const void*>(&span));
   for_each_piece(
       span,
       // release [page.publish]: fields and cleared bits of the span are visible to whoever finds it here.
@@ -95,7 +97,8 @@ void PageTable::withdraw(const Span& span) {
 void PageTable::release_metadata(uint64_t first_page, uint64_t pages) {
   os::release(entries_ + first_page, pages * sizeof(uint64_t));
   os::release(spans_ + first_page, pages * sizeof(Span));
-  for (BitWord* array : bits_) os::release(array + first_page * kBitWordsPerPage, pages * kBitWordsPerPage * 8);
+  for (BitWord* array : bits_)
+    os::release(array + first_page * kBitWordsPerPage, pages * kBitWordsPerPage * 8);
 }
 
 }  // namespace keel

@@ -1,15 +1,17 @@
-// From any address to its span, its slot and its bits: arrays indexed by page number, reserved with the heap range.
+// From any address to its span, its slot and its bits: arrays indexed by page number, reserved with the heap
+// range.
 //
 //   entries[page]  8 B: layout, flags, distance to the span's first page   [page.publish]
 //   spans[page]   64 B: Span, at its first page
 //   bits[2][page] 64 B: one bit per slot, from the span's first page on; one array holds marks, the other
 //                 allocation bits, and they change roles at the end of every mark (parity of the cycle)
-//   chunks[]       8 B per 64 MiB: a span that covers a whole chunk is entered here instead of in 8,192 entries,
+//   chunks[]       8 B per 64 MiB: a span that covers a whole chunk is entered here instead of in 8,192
+//   entries,
 //                 so that a 4 TiB ballast costs 512 KiB and nothing grows with ballast / page size
 //
 // All of it is memory that becomes resident on first touch and is released with the pages it describes.
-// Threads: lookups from any thread at any time; writes by whoever owns the pages. No lookup races with the end of a
-// span, because spans end only while no mark is running.
+// Threads: lookups from any thread at any time; writes by whoever owns the pages. No lookup races with the
+// end of a span, because spans end only while no mark is running.
 #pragma once
 
 #include <atomic>
@@ -22,7 +24,8 @@
 
 namespace keel {
 
-/// One word about a page: [layout:16][flags:8][unused:8][pages from the span's start:32]; 0 is "no span here".
+/// One word about a page: [layout:16][flags:8][unused:8][pages from the span's start:32]; 0 is "no span
+/// here".
 class PageEntry {
  public:
   static constexpr uint64_t kInUse = 1;
@@ -67,9 +70,9 @@ class PageTable {
   [[nodiscard]] uint64_t page_of(uintptr_t address) const { return (address - base_) >> kPageShift; }
   [[nodiscard]] uintptr_t address_of(uint64_t page) const { return base_ + (page << kPageShift); }
 
-  /// Entry of the page that holds `address` (precondition: contains(address)); empty if no span is there or the
-  /// span is entered by chunk. acquire [page.publish]: pairs with publish(); the span's fields and cleared bits are
-  /// visible. Threads: any. Cost: one load.
+  /// Entry of the page that holds `address` (precondition: contains(address)); empty if no span is there or
+  /// the span is entered by chunk. acquire [page.publish]: pairs with publish(); the span's fields and
+  /// cleared bits are visible. Threads: any. Cost: one load.
   [[nodiscard]] PageEntry entry(uintptr_t address) const {
     return PageEntry(entries_[page_of(address)].load(std::memory_order_acquire));
   }
@@ -81,7 +84,9 @@ class PageTable {
   [[nodiscard]] Span& span_at(uint64_t page) const { return spans_[page]; }
 
   /// Bits of the span starting at `page`, in array 0 or 1.
-  [[nodiscard]] BitWord* bits(unsigned array, uint64_t page) const { return bits_[array] + page * kBitWordsPerPage; }
+  [[nodiscard]] BitWord* bits(unsigned array, uint64_t page) const {
+    return bits_[array] + page * kBitWordsPerPage;
+  }
   [[nodiscard]] BitWord* bits_base(unsigned array) const { return bits_[array]; }
   [[nodiscard]] const std::atomic<uint64_t>* entries() const { return entries_; }
 

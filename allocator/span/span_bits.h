@@ -1,9 +1,9 @@
 // Runs of mark and allocation bits: set, clear, count, and the search for holes.
 //
-// Marks are set by any marker at once (fetch_or, relaxed [mark.once]: exactly one thread sees the bit clear, and the
-// pointer that led here brought the object's fields). Allocation bits are written by the span's owner alone and read
-// by stack scanners of other threads: relaxed [alloc.publish], ordered by the handshake or stop in which the owner
-// publishes its holes.
+// Marks are set by any marker at once (fetch_or, relaxed [mark.once]: exactly one thread sees the bit clear,
+// and the pointer that led here brought the object's fields). Allocation bits are written by the span's owner
+// alone and read by stack scanners of other threads: relaxed [alloc.publish], ordered by the handshake or
+// stop in which the owner publishes its holes.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,8 @@ inline void clear_bits(BitWord* words, uint32_t begin, uint32_t end) {
 /// Sets [begin, end) where only the owner writes: no locked instruction.
 inline void set_bits_owned(BitWord* words, uint32_t begin, uint32_t end) {
   for (uint32_t i = begin / 64; i * 64 < end; ++i) {
-    words[i].store(words[i].load(std::memory_order_relaxed) | word_mask(i, begin, end), std::memory_order_relaxed);
+    words[i].store(words[i].load(std::memory_order_relaxed) | word_mask(i, begin, end),
+                   std::memory_order_relaxed);
   }
 }
 

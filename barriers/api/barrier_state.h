@@ -1,10 +1,10 @@
 // What a barrier may see of its thread: the marking flag and a buffer of pointers to shade.
 //
-// With marking off a store costs one test of `marking`, a thread-local byte. It is flipped for a thread only while
-// that thread is stopped at a safepoint or by the thread itself in a handshake, and no safepoint lies between the test
-// and the store, so it is a plain bool: [barrier.flag].
-// The buffer goes to the GreySink when full and whenever a handshake or a stop asks for it.
-// Threads: the owner; the collector while it holds the owner.
+// With marking off a store costs one test of `marking`, a thread-local byte. It is flipped for a thread only
+// while that thread is stopped at a safepoint or by the thread itself in a handshake, and no safepoint lies
+// between the test and the store, so it is a plain bool: [barrier.flag]. The buffer goes to the GreySink when
+// full and whenever a handshake or a stop asks for it. Threads: the owner; the collector while it holds the
+// owner.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ namespace keel {
 class GreySink {
  public:
   virtual ~GreySink() = default;
-  /// Shades each of the `count` pointers (null and foreign ones are ignored). Threads: the barrier's owner, or the
-  /// collector holding it.
+  /// Shades each of the `count` pointers (null and foreign ones are ignored). Threads: the barrier's owner,
+  /// or the collector holding it.
   virtual void shade(const uintptr_t* pointers, size_t count) = 0;
 };
 
@@ -36,7 +36,7 @@ struct BarrierState {
   BarrierSlowPath slow = nullptr;  // the kind's store path, chosen once per heap
   GreySink* sink = nullptr;
   uint64_t flushes = 0;
-  uint64_t shaded = 0;             // pointers handed to the sink
+  uint64_t shaded = 0;  // pointers handed to the sink
   uintptr_t buffer[kCapacity + 2] = {};
 
   void add(uintptr_t pointer) noexcept {
@@ -64,15 +64,18 @@ void barrier_slow_path(BarrierState& self, Slot& slot, uintptr_t value) noexcept
 /// Stores a pointer into the heap or a root: barrier, then release store. No safepoint between the two.
 inline void write_slot(Slot& slot, uintptr_t value) {
   BarrierState& barrier = t_barrier;
-  if (barrier.marking) [[unlikely]] barrier.slow(barrier, slot, value);
+  if (barrier.marking) [[unlikely]]
+    barrier.slow(barrier, slot, value);
   race_point(RacePoint::kBarrierBetweenTestAndStore);
   slot.store_release(value);
 }
 
-/// First store into a slot of an object that nobody else can see: the old value is null, the new one is shaded.
+/// First store into a slot of an object that nobody else can see: the old value is null, the new one is
+/// shaded.
 inline void initialize_slot(Slot& slot, uintptr_t value) {
   BarrierState& barrier = t_barrier;
-  if (barrier.marking) [[unlikely]] barrier.slow(barrier, slot, value);
+  if (barrier.marking) [[unlikely]]
+    barrier.slow(barrier, slot, value);
   slot.initialize(value);
 }
 

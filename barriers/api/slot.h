@@ -1,8 +1,9 @@
 // Slot: a word of the heap (or a Root) that holds a pointer. The only way the program and the marker meet.
 //
-// [slot.publish]: the program stores with release, the marker loads with acquire, so the fields of an object and the
-// zeros of its memory are visible to the marker that reaches it; the program loads with relaxed, because only other
-// program threads' own synchronisation may hand it an object. On x86-64 all three are plain moves.
+// [slot.publish]: the program stores with release, the marker loads with acquire, so the fields of an object
+// and the zeros of its memory are visible to the marker that reaches it; the program loads with relaxed,
+// because only other program threads' own synchronisation may hand it an object. On x86-64 all three are
+// plain moves.
 #pragma once
 
 #include <atomic>

@@ -12,7 +12,9 @@ namespace {
 
 class RecordingSink : public GreySink {
  public:
-  void shade(const uintptr_t* pointers, size_t count) override { seen.insert(seen.end(), pointers, pointers + count); }
+  void shade(const uintptr_t* pointers, size_t count) override {
+    seen.insert(seen.end(), pointers, pointers + count);
+  }
   std::vector<uintptr_t> seen;
 };
 

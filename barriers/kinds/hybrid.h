@@ -1,9 +1,9 @@
 // The hybrid barrier as Go has shipped it since 1.8: shade what is overwritten and what is written.
 //
 // Deletion half: an object reachable at the start of marking stays known even if its last heap pointer is
-// overwritten after a grey stack has loaded it. Insertion half: a black heap never points to an object that only an
-// unscanned stack held. Together: each stack is scanned once, in any order, and never again.
-// Source: Clements and Hudson, "Eliminate STW stack re-scanning" (Go proposal 17503); Go mbarrier.go.
+// overwritten after a grey stack has loaded it. Insertion half: a black heap never points to an object that
+// only an unscanned stack held. Together: each stack is scanned once, in any order, and never again. Source:
+// Clements and Hudson, "Eliminate STW stack re-scanning" (Go proposal 17503); Go mbarrier.go.
 #pragma once
 
 #include "barriers/api/barrier_traits.h"

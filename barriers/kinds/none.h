@@ -1,5 +1,5 @@
-// No barrier: sound only when marking happens inside one stop. The baseline for what a barrier costs, and the mutant
-// that the exhaustive model must catch.
+// No barrier: sound only when marking happens inside one stop. The baseline for what a barrier costs, and the
+// mutant that the exhaustive model must catch.
 #pragma once
 
 #include "barriers/api/barrier_traits.h"

@@ -1,7 +1,7 @@
 // CONFIG: barriers=all
 //
-// Every interleaving of the tiny heap (tiny_heap.h): a kind with its needs met never loses an object; without a
-// barrier, or with a rule of soundness broken, one is lost.
+// Every interleaving of the tiny heap (tiny_heap.h): a kind with its needs met never loses an object; without
+// a barrier, or with a rule of soundness broken, one is lost.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -16,8 +16,8 @@ namespace {
 template <typename Kind>
 Outcome explore(Rules rules = {}) {
   const Outcome outcome = Explorer<Kind>(rules).run();
-  std::printf("%llu states%s%s\n", static_cast<unsigned long long>(outcome.states), outcome.lost ? ", lost: " : "",
-              outcome.how.c_str());
+  std::printf("%llu states%s%s\n", static_cast<unsigned long long>(outcome.states),
+              outcome.lost ? ", lost: " : "", outcome.how.c_str());
   return outcome;
 }
 

@@ -1,15 +1,18 @@
-// An exhaustive model of marking on a tiny heap: every interleaving of two mutators, one marker and the phase changes.
+// An exhaustive model of marking on a tiny heap: every interleaving of two mutators, one marker and the phase
+// changes.
 //
-// The heap: object 0 is a global root with two fields; objects 1 and 2 have one field each; object 2 may also begin free
-// and be allocated later. Each mutator has one register. Marking may begin from every heap shape and register content,
-// so stores before it need no exploring: they lead to another shape. A store takes three steps: test the flag; if it is up, run the real
-// barrier (Kind::before_store, the code that ships, on a recording state); store. Test and barrier count as one step
-// where no flag may rise between them. A register is never merely forgotten: that only makes less reachable. The marker scans one field at a
-// time. Sequentially consistent memory: orders are the business of the ordering table and of ThreadSanitizer.
+// The heap: object 0 is a global root with two fields; objects 1 and 2 have one field each; object 2 may also
+// begin free and be allocated later. Each mutator has one register. Marking may begin from every heap shape
+// and register content, so stores before it need no exploring: they lead to another shape. A store takes
+// three steps: test the flag; if it is up, run the real barrier (Kind::before_store, the code that ships, on
+// a recording state); store. Test and barrier count as one step where no flag may rise between them. A
+// register is never merely forgotten: that only makes less reachable. The marker scans one field at a time.
+// Sequentially consistent memory: orders are the business of the ordering table and of ThreadSanitizer.
 //
-// Phases as with `--transitions stw`: both flags rise at once while both mutators stand at safepoints; each register
-// is scanned once, in any order, while the other mutator and the marker run; both buffers, kept as one
-// set, are flushed when the marker has run dry (an earlier flush only shades earlier); marking ends when nothing is grey, both registers are scanned and, with both mutators at safepoints and their buffers
+// Phases as with `--transitions stw`: both flags rise at once while both mutators stand at safepoints; each
+// register is scanned once, in any order, while the other mutator and the marker run; both buffers, kept as
+// one set, are flushed when the marker has run dry (an earlier flush only shades earlier); marking ends when
+// nothing is grey, both registers are scanned and, with both mutators at safepoints and their buffers
 // flushed, still nothing is grey. Then every object that can be reached must be marked.
 #pragma once
 
@@ -24,38 +27,38 @@ namespace keel::model {
 /// How the model may break the rules, to show that each rule is needed.
 struct Rules {
   bool safepoint_between_test_and_store = false;  // flags may rise in the middle of a store
-  bool trace_before_all_acknowledged = false;     // flags rise one by one, marking does not wait for the second
+  bool trace_before_all_acknowledged = false;  // flags rise one by one, marking does not wait for the second
   bool allocate_black = true;
   bool flush_before_end = true;
 };
 
 struct Outcome {
   uint64_t states = 0;
-  bool lost = false;      // an object that can be reached was not marked when marking ended
-  std::string how;        // the state in which it was found
+  bool lost = false;  // an object that can be reached was not marked when marking ended
+  std::string how;    // the state in which it was found
 };
 
 constexpr int kObjects = 3;
-constexpr int kSlots = 4;         // 0, 1: of object 0; 2, 3: of objects 1, 2
+constexpr int kSlots = 4;  // 0, 1: of object 0; 2, 3: of objects 1, 2
 constexpr unsigned kNull = 3;
-constexpr unsigned kFresh = 2;    // the object that may be allocated
+constexpr unsigned kFresh = 2;  // the object that may be allocated
 
 /// One state. Pointers are object numbers, kNull for null.
 struct State {
   uint8_t slot[kSlots] = {};
   struct Mutator {
     uint8_t reg = kNull;
-    uint8_t step = 0;     // 0 at a safepoint; 1 flag tested; 2 barrier run
-    uint8_t target = 0;   // slot being stored to
+    uint8_t step = 0;    // 0 at a safepoint; 1 flag tested; 2 barrier run
+    uint8_t target = 0;  // slot being stored to
     uint8_t value = kNull;
     bool flag = false;    // barrier on, as this mutator sees it
     bool tested = false;  // what the test saw
     bool scanned = false;
   } mutator[2];
-  uint8_t pending = 0;      // objects in the mutators' buffers, not yet shaded
+  uint8_t pending = 0;  // objects in the mutators' buffers, not yet shaded
   uint8_t marked = 0;
   uint8_t grey = 0;
-  uint8_t scanning = kNull;   // object whose fields the marker is at
+  uint8_t scanning = kNull;  // object whose fields the marker is at
   uint8_t scan_field = 0;
   bool marking = false;
   bool allocated = false;
@@ -132,8 +135,8 @@ class Explorer {
     }
   }
 
-  // The mutators are alike: states that differ by their exchange are one. (Not when the rules treat them differently.)
-  // What is marked already need not be remembered as pending: shading it would do nothing.
+  // The mutators are alike: states that differ by their exchange are one. (Not when the rules treat them
+  // differently.) What is marked already need not be remembered as pending: shading it would do nothing.
   void visit(State s) {
     s.pending = static_cast<uint8_t>(s.pending & ~s.marked);
     State swapped = s;
@@ -219,7 +222,8 @@ class Explorer {
       State allocate = s;
       allocate.allocated = true;
       allocate.mutator[m].reg = kFresh;
-      if (mutator.flag && rules_.allocate_black) allocate.marked = static_cast<uint8_t>(allocate.marked | 1U << kFresh);
+      if (mutator.flag && rules_.allocate_black)
+        allocate.marked = static_cast<uint8_t>(allocate.marked | 1U << kFresh);
       visit(allocate);
     }
   }
@@ -248,7 +252,8 @@ class Explorer {
       flush(flushed);
       visit(flushed);
     }
-    if (s.grey == 0 && s.scanning == kNull && standing && s.mutator[0].scanned && s.mutator[1].scanned) end_marking(s);
+    if (s.grey == 0 && s.scanning == kNull && standing && s.mutator[0].scanned && s.mutator[1].scanned)
+      end_marking(s);
   }
 
   void begin_marking(const State& s, bool standing) {
@@ -300,7 +305,8 @@ class Explorer {
     }
     for (int round = 0; round < kObjects; ++round) {
       for (int slot = 0; slot < kSlots; ++slot) {
-        if ((reached >> object_of_slot(slot) & 1U) != 0 && end.slot[slot] != kNull) reached |= 1U << end.slot[slot];
+        if ((reached >> object_of_slot(slot) & 1U) != 0 && end.slot[slot] != kNull)
+          reached |= 1U << end.slot[slot];
       }
     }
     if ((reached & ~unsigned{end.marked}) == 0) return;

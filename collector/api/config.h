@@ -1,5 +1,5 @@
-// How a heap is set up. One heap in a process at a time; the configuration does not change while it lives, except for
-// what Heap has setters for.
+// How a heap is set up. One heap in a process at a time; the configuration does not change while it lives,
+// except for what Heap has setters for.
 #pragma once
 
 #include <cstdint>
@@ -27,22 +27,23 @@ struct HeapConfig {
   std::string barrier = "hybrid";
   std::string transitions = "stw";
   Roots roots = Roots::kConservative;
-  int64_t gogc_percent = 100;        // or kGogcOff
-  uint64_t max_heap_bytes = 0;       // hard limit on spans in use; 0: none
-  uint64_t range_bytes = 0;          // addresses to reserve; 0: as many as the build allows
+  int64_t gogc_percent = 100;   // or kGogcOff
+  uint64_t max_heap_bytes = 0;  // hard limit on spans in use; 0: none
+  uint64_t range_bytes = 0;     // addresses to reserve; 0: as many as the build allows
   bool assists = true;
   int64_t periodic_ns = 120'000'000'000;  // a cycle is forced after this long; 0: never (Go's forcegcperiod)
-  uint32_t mark_workers = 0;         // 0: one per usable core
-  uint32_t grey_chunks = 65536;      // bound of the grey pool, 4 KiB each
-  // Off: the fault that clears a huge page takes milliseconds on a virtual machine whose host backs it on first touch,
-  // and a mutator inside it cannot reach a safepoint (measured: docs/ballast.md, "Huge pages").
+  uint32_t mark_workers = 0;              // 0: one per usable core
+  uint32_t grey_chunks = 65536;           // bound of the grey pool, 4 KiB each
+  // Off: the fault that clears a huge page takes milliseconds on a virtual machine whose host backs it on
+  // first touch, and a mutator inside it cannot reach a safepoint (measured: docs/ballast.md, "Huge pages").
   bool huge_pages = false;
-  uint32_t retain_percent = 10;      // kept above the goal before memory goes back to the system
+  uint32_t retain_percent = 10;  // kept above the goal before memory goes back to the system
   DebugOptions debug;
-  bool record_roots = false;         // keep the stack words that led to objects in the last cycle
-  GcListener* listener = nullptr;    // outlives the heap; null: nobody listens
+  bool record_roots = false;       // keep the stack words that led to objects in the last cycle
+  GcListener* listener = nullptr;  // outlives the heap; null: nobody listens
 
-  /// An error that names the option, the value and what is allowed, if the combination is unsound or out of range.
+  /// An error that names the option, the value and what is allowed, if the combination is unsound or out of
+  /// range.
   [[nodiscard]] Result<bool> check() const;
 };
 

@@ -1,7 +1,7 @@
 // What the collector tells about itself: one record a cycle, one a pause, and the listener that takes them.
 //
-// Times are nanoseconds of the monotonic clock; sizes are bytes. What was not measured is not here. Adding a field:
-// here, in reports/output/report_json.cc, in the schema, and in reports/schema/CHANGES.md.
+// Times are nanoseconds of the monotonic clock; sizes are bytes. What was not measured is not here. Adding a
+// field: here, in reports/output/report_json.cc, in the schema, and in reports/schema/CHANGES.md.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,23 @@ namespace keel {
 enum class CycleTrigger : uint8_t { kHeap, kForced, kMemoryLimit, kPeriodic };
 
 struct CycleRecord {
-  uint32_t number = 0;             // 1-based, as Go's gctrace
+  uint32_t number = 0;  // 1-based, as Go's gctrace
   CycleTrigger trigger = CycleTrigger::kHeap;
-  int64_t begin_ns = 0;            // the request to stop for sweep termination
+  int64_t begin_ns = 0;  // the request to stop for sweep termination
   int64_t mark_begin_ns = 0;
-  int64_t mark_termination_ns = 0; // the request to stop for mark termination
+  int64_t mark_termination_ns = 0;  // the request to stop for mark termination
   int64_t end_ns = 0;
-  int64_t end_unix_ns = 0;         // LastGC
+  int64_t end_unix_ns = 0;                // LastGC
   int64_t sweep_termination_stop_ns = 0;  // time to stop: from the request until the last mutator stood
   int64_t mark_termination_stop_ns = 0;
   uint64_t total_alloc_bytes = 0;  // since the heap began, at end_ns
   uint64_t heap_trigger_bytes = 0;
   uint64_t heap_begin_bytes = 0;
   uint64_t heap_mark_end_bytes = 0;
-  uint64_t heap_live_bytes = 0;    // marked, ballast and black allocation included
-  uint64_t heap_goal_bytes = 0;    // the goal this cycle was to meet
+  uint64_t heap_live_bytes = 0;  // marked, ballast and black allocation included
+  uint64_t heap_goal_bytes = 0;  // the goal this cycle was to meet
   uint64_t next_goal_bytes = 0;
-  uint64_t black_bytes = 0;        // allocated while marking
+  uint64_t black_bytes = 0;  // allocated while marking
   uint64_t scanned_heap_bytes = 0;
   uint64_t scanned_stack_bytes = 0;
   uint64_t scanned_root_bytes = 0;
@@ -35,39 +35,48 @@ struct CycleRecord {
   int64_t dedicated_cpu_ns = 0;
   int64_t fractional_cpu_ns = 0;
   int64_t idle_cpu_ns = 0;
-  int64_t assist_ns = 0;           // wall time of mutators inside assists
-  int64_t pause_cpu_ns = 0;        // usable cores times both stops
+  int64_t assist_ns = 0;     // wall time of mutators inside assists
+  int64_t pause_cpu_ns = 0;  // usable cores times both stops
   uint32_t dedicated_workers = 0;
   uint32_t fractional_workers = 0;
   uint32_t idle_workers = 0;
   uint64_t barrier_shaded = 0;
   uint64_t barrier_flushes = 0;
-  uint64_t root_words = 0;         // stack words looked at
-  uint64_t root_hits = 0;          // that led to an object
+  uint64_t root_words = 0;  // stack words looked at
+  uint64_t root_hits = 0;   // that led to an object
   uint32_t termination_rounds = 0;
-  uint32_t grey_overflows = 0;     // rescans of spans because the grey pool was full
+  uint32_t grey_overflows = 0;  // rescans of spans because the grey pool was full
   uint32_t usable_cores = 0;
-  double gc_cpu_fraction = 0;      // since the heap began, idle marking excluded, as Go's GCCPUFraction
+  double gc_cpu_fraction = 0;  // since the heap began, idle marking excluded, as Go's GCCPUFraction
 };
 
-enum class PauseKind : uint8_t { kSweepTermination, kMarkTermination, kHandshake, kAssist, kSweep, kAllocationStall };
+enum class PauseKind : uint8_t {
+  kSweepTermination,
+  kMarkTermination,
+  kHandshake,
+  kAssist,
+  kSweep,
+  kAllocationStall
+};
 inline constexpr int kPauseKinds = 6;
 
 struct PauseRecord {
   uint32_t cycle = 0;
   PauseKind kind = PauseKind::kHandshake;
-  uint32_t thread = 0;             // mutator id; 0 for world stops
+  uint32_t thread = 0;  // mutator id; 0 for world stops
   int64_t begin_ns = 0;
-  int64_t duration_ns = 0;         // world stops: from the request to stop until restart
-  int64_t time_to_stop_ns = -1;    // world stops only
-  int64_t own_stack_ns = -1;       // handshakes that scanned the own stack
+  int64_t duration_ns = 0;       // world stops: from the request to stop until restart
+  int64_t time_to_stop_ns = -1;  // world stops only
+  int64_t own_stack_ns = -1;     // handshakes that scanned the own stack
 };
 
-/// Callbacks. `on_pause` runs on mutators in their slow paths: it must not block, allocate on the GC heap or throw.
+/// Callbacks. `on_pause` runs on mutators in their slow paths: it must not block, allocate on the GC heap or
+/// throw.
 class GcListener {
  public:
   virtual ~GcListener() = default;
-  /// A mutator exists; the result is handed to every on_pause() of this thread. Threads: the mutator, in attach.
+  /// A mutator exists; the result is handed to every on_pause() of this thread. Threads: the mutator, in
+  /// attach.
   virtual void* on_attach(uint32_t thread, const char* name) = 0;
   virtual void on_detach(void* thread_data) = 0;
   virtual void on_pause(void* thread_data, const PauseRecord& pause) = 0;

@@ -1,6 +1,7 @@
 // Heap: one collected heap in a process at a time, an object with a configuration.
 //
-// Threads: create and destroy on a thread that is not attached, with no mutator left. Other functions as they say.
+// Threads: create and destroy on a thread that is not attached, with no mutator left. Other functions as they
+// say.
 #pragma once
 
 #include <cstdint>
@@ -20,25 +21,25 @@ namespace keel {
 
 class HeapCore;
 
-/// Byte counts as Go's runtime.MemStats names and means them. Exact in all fields only with the world stopped; read
-/// live, counts of running mutators lag by at most one span each and layout.
+/// Byte counts as Go's runtime.MemStats names and means them. Exact in all fields only with the world
+/// stopped; read live, counts of running mutators lag by at most one span each and layout.
 struct HeapStats {
   uint64_t total_alloc_bytes = 0;  // TotalAlloc
   uint64_t mallocs = 0;
   uint64_t frees = 0;
-  uint64_t heap_alloc_bytes = 0;   // HeapAlloc: allocated and not yet swept
+  uint64_t heap_alloc_bytes = 0;  // HeapAlloc: allocated and not yet swept
   uint64_t heap_sys_bytes = 0;
   uint64_t heap_idle_bytes = 0;
   uint64_t heap_in_use_bytes = 0;
   uint64_t heap_released_bytes = 0;
   uint64_t heap_objects = 0;
-  uint64_t gc_sys_bytes = 0;       // tables that describe the heap
-  uint64_t reserved_bytes = 0;     // addresses reserved, not Go's
+  uint64_t gc_sys_bytes = 0;    // tables that describe the heap
+  uint64_t reserved_bytes = 0;  // addresses reserved, not Go's
   uint64_t reserved_unused_bytes = 0;
-  uint64_t next_gc_bytes = 0;      // NextGC
-  uint64_t heap_live_bytes = 0;    // marked by the last cycle plus allocated since: what the trigger compares
-  int64_t last_gc_unix_ns = 0;     // LastGC; 0 before the first
-  uint64_t pause_total_ns = 0;     // both world stops
+  uint64_t next_gc_bytes = 0;    // NextGC
+  uint64_t heap_live_bytes = 0;  // marked by the last cycle plus allocated since: what the trigger compares
+  int64_t last_gc_unix_ns = 0;   // LastGC; 0 before the first
+  uint64_t pause_total_ns = 0;   // both world stops
   uint32_t num_gc = 0;
   uint32_t num_forced_gc = 0;
   double gc_cpu_fraction = 0;
@@ -49,21 +50,23 @@ struct LayoutStats {
   uint64_t spans = 0;
   uint64_t objects = 0;
   uint64_t used_bytes = 0;
-  uint64_t waste_bytes = 0;        // span bytes that hold no object
+  uint64_t waste_bytes = 0;  // span bytes that hold no object
 };
 
 class Heap {
  public:
-  /// Precondition: config.check() is ok and no other heap exists. Throws std::bad_alloc if no addresses can be had.
+  /// Precondition: config.check() is ok and no other heap exists. Throws std::bad_alloc if no addresses can
+  /// be had.
   explicit Heap(const HeapConfig& config = {});
   ~Heap();
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  /// Returns after a full cycle that began after the call, and its sweep. Concurrent calls share one. Threads: any;
-  /// an attached caller is blocked meanwhile.
+  /// Returns after a full cycle that began after the call, and its sweep. Concurrent calls share one.
+  /// Threads: any; an attached caller is blocked meanwhile.
   void collect();
-  /// As Go's debug.SetGCPercent: sets, returns the previous value. HeapConfig::kGogcOff for off. Threads: any.
+  /// As Go's debug.SetGCPercent: sets, returns the previous value. HeapConfig::kGogcOff for off. Threads:
+  /// any.
   int64_t set_gc_percent(int64_t percent);
   /// As Go's debug.FreeOSMemory: collect(), then every free page goes back to the system. Threads: any.
   void free_os_memory();
@@ -72,8 +75,8 @@ class Heap {
   [[nodiscard]] HeapStats stats() const;
   /// Spans by layout. Threads: any; stops the world for the walk.
   [[nodiscard]] std::vector<LayoutStats> layouts();
-  /// Structure and byte accounts of the whole heap, with the world stopped; empty if all is well, else the first
-  /// fault. Threads: any, not inside a cycle's callbacks.
+  /// Structure and byte accounts of the whole heap, with the world stopped; empty if all is well, else the
+  /// first fault. Threads: any, not inside a cycle's callbacks.
   [[nodiscard]] std::string check();
 
   [[nodiscard]] const HeapConfig& config() const;
@@ -85,8 +88,8 @@ class Heap {
   std::unique_ptr<HeapCore> core_;
 };
 
-/// The last point up to which `object` counts as live: no instruction beyond keeping the value. A compiler may end a
-/// local's life at its last use, long before the scope ends, exactly as in Go.
+/// The last point up to which `object` counts as live: no instruction beyond keeping the value. A compiler
+/// may end a local's life at its last use, long before the scope ends, exactly as in Go.
 template <typename T>
 __attribute__((always_inline)) inline void keep_alive(const T* object) {
   asm volatile("" : : "g"(object) : "memory");

@@ -1,7 +1,7 @@
 // Local<T>: a workload's name for a local pointer, so that one source runs under both kinds of roots.
 //
-// Under conservative roots it is T* and the stack scan finds it. Under precise roots it is a scoped handle in the
-// mutator's list, and the stack is not scanned: every pointer that must survive a safepoint needs one.
+// Under conservative roots it is T* and the stack scan finds it. Under precise roots it is a scoped handle in
+// the mutator's list, and the stack is not scanned: every pointer that must survive a safepoint needs one.
 // Threads: the thread that made it; it lives and dies on that thread's stack, in any order.
 #pragma once
 

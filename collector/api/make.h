@@ -1,8 +1,8 @@
 // Allocation of typed objects: make<T>(...), make_array<T>(n), make_with_tail<T>(bytes, ...), make_bytes(n).
 //
-// Each is a safepoint, before the object exists; constructor arguments are evaluated before that, so a T* among them
-// must be held by a local (conservative roots) or a Local<T> (precise roots). Memory is zeroed. Objects do not move.
-// Threads: attached mutators. Errors: OutOfMemory.
+// Each is a safepoint, before the object exists; constructor arguments are evaluated before that, so a T*
+// among them must be held by a local (conservative roots) or a Local<T> (precise roots). Memory is zeroed.
+// Objects do not move. Threads: attached mutators. Errors: OutOfMemory.
 #pragma once
 
 #include <new>
@@ -18,7 +18,8 @@ inline void* allocate_object(LayoutId id, size_t bytes) {
   Mutator* self = Mutator::current();
   KEEL_DCHECK(self != nullptr, "allocation on a thread that is not attached");
   const uint8_t size_class = size_class_of(bytes);
-  if (size_class == 0) [[unlikely]] return self->allocate_large(id, bytes);
+  if (size_class == 0) [[unlikely]]
+    return self->allocate_large(id, bytes);
   return self->allocate(id, kSizeClasses[size_class].slot_bytes);
 }
 

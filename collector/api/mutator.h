@@ -1,10 +1,11 @@
 // Mutator: a thread that uses the heap. Allocation, safepoints, blocking regions, attaching and leaving.
 //
-// A thread attaches with MutatorScope and is then *running*: the collector waits for it at safepoints, which are every
-// allocation and every safepoint() call. In blocking(f) it is *blocked*: f must not touch the heap, and the collector
-// acts for the thread meanwhile. A T* does not survive detaching; a Root does.
+// A thread attaches with MutatorScope and is then *running*: the collector waits for it at safepoints, which
+// are every allocation and every safepoint() call. In blocking(f) it is *blocked*: f must not touch the heap,
+// and the collector acts for the thread meanwhile. A T* does not survive detaching; a Root does.
 //
-// Not roots, keep them in a Root<T>: thread_locals, alternate signal stacks, coroutine frames, malloc'd memory.
+// Not roots, keep them in a Root<T>: thread_locals, alternate signal stacks, coroutine frames, malloc'd
+// memory.
 #pragma once
 
 #include <atomic>
@@ -51,7 +52,8 @@ class Mutator {
   /// A zeroed slot of a small layout. A safepoint. Throws OutOfMemory. Cost: ~2 ns when the hole has room.
   void* allocate(LayoutId layout, size_t slot_bytes) {
     // relaxed [world.pending]: only says "look"; the slow path synchronises.
-    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]] poll_slow();
+    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+      poll_slow();
     void* slot = cache_.try_allocate(layout, slot_bytes);
     return slot != nullptr ? slot : allocate_slow(layout);
   }
@@ -61,7 +63,8 @@ class Mutator {
 
   /// Lets the collector act if it wants to. Cost: one load and a branch.
   void safepoint() {
-    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]] poll_slow();
+    if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+      poll_slow();
   }
 
   /// Runs `call(argument)` in a blocking region.
@@ -99,14 +102,14 @@ class Mutator {
   std::atomic<uint32_t> state_{0};
   ThreadCache cache_;
   Marker marker_;
-  BarrierState* barrier_ = nullptr;   // the thread's t_barrier
+  BarrierState* barrier_ = nullptr;  // the thread's t_barrier
   LocalLink* locals_ = nullptr;
-  uintptr_t stack_base_ = 0;          // highest address
-  uintptr_t stopped_sp_ = 0;          // owner: before it stands; then the collector's to read
-  void* fake_stack_ = nullptr;        // AddressSanitizer's, of this thread
-  double assist_debt_ = 0;            // bytes of scan work owed; owner only
+  uintptr_t stack_base_ = 0;    // highest address
+  uintptr_t stopped_sp_ = 0;    // owner: before it stands; then the collector's to read
+  void* fake_stack_ = nullptr;  // AddressSanitizer's, of this thread
+  double assist_debt_ = 0;      // bytes of scan work owed; owner only
   uint64_t stress_left_ = 0;
-  uint64_t black_bytes_ = 0;          // born marked in this cycle; taken by the collector while it holds the thread
+  uint64_t black_bytes_ = 0;  // born marked in this cycle; taken by the collector while it holds the thread
   uint64_t black_objects_ = 0;
   int64_t handshake_requested_ns_ = 0;
   const uint32_t id_;
@@ -114,8 +117,8 @@ class Mutator {
   void* listener_data_ = nullptr;
 };
 
-/// Attaches the calling thread for the scope's life. Precondition: the thread is not attached. Waits for a stop or
-/// handshake in progress.
+/// Attaches the calling thread for the scope's life. Precondition: the thread is not attached. Waits for a
+/// stop or handshake in progress.
 class MutatorScope {
  public:
   explicit MutatorScope(Heap& heap, std::string name = "mutator");
@@ -124,8 +127,8 @@ class MutatorScope {
   MutatorScope& operator=(const MutatorScope&) = delete;
 };
 
-/// Runs f in a blocking region if the thread is attached (else just runs it): system calls, locks, sleeps. Pointers of
-/// the caller stay alive; f itself must not touch the heap. Exceptions pass through.
+/// Runs f in a blocking region if the thread is attached (else just runs it): system calls, locks, sleeps.
+/// Pointers of the caller stay alive; f itself must not touch the heap. Exceptions pass through.
 template <typename F>
 auto blocking(F&& f) -> decltype(f()) {
   Mutator* self = Mutator::current();

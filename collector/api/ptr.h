@@ -1,9 +1,9 @@
 // Ptr<T>: a pointer field of a heap object. Assigning runs the write barrier; reading is a plain load.
 //
-// Locals are T*; a Ptr lives only inside heap objects, whose type's pointer map says where (type_layout.h). It may
-// point into an object. Trivially destructible, so heap objects need no destructors.
-// Threads: attached mutators. Two threads that write one field synchronise as for any other field; the collector needs
-// nothing from them.
+// Locals are T*; a Ptr lives only inside heap objects, whose type's pointer map says where (type_layout.h).
+// It may point into an object. Trivially destructible, so heap objects need no destructors. Threads: attached
+// mutators. Two threads that write one field synchronise as for any other field; the collector needs nothing
+// from them.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ template <typename T>
 class Ptr {
  public:
   Ptr() = default;
-  Ptr(std::nullptr_t) {}                                                       // NOLINT(google-explicit-constructor)
+  Ptr(std::nullptr_t) {}  // NOLINT(google-explicit-constructor)
   Ptr(T* target) { initialize_slot(slot_, reinterpret_cast<uintptr_t>(target)); }  // NOLINT
   Ptr(const Ptr& other) : Ptr(other.get()) {}
   Ptr& operator=(const Ptr& other) {

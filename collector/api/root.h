@@ -1,9 +1,9 @@
 // Root<T>: keeps an object alive from anywhere: globals, malloc'd memory, hand-over between threads.
 //
-// A root is a heap slot to the barrier (rule 4): construction and assignment shade the new target, assignment, move
-// and destruction the old one, so roots may come and go while they are scanned. Each owns a slot in the heap's root
-// table. Threads: attached mutators; one Root is not for two threads at once.
-// Errors: making one on a thread that is not attached is fatal. A Root must not outlive its heap.
+// A root is a heap slot to the barrier (rule 4): construction and assignment shade the new target,
+// assignment, move and destruction the old one, so roots may come and go while they are scanned. Each owns a
+// slot in the heap's root table. Threads: attached mutators; one Root is not for two threads at once. Errors:
+// making one on a thread that is not attached is fatal. A Root must not outlive its heap.
 #pragma once
 
 #include <utility>
@@ -51,7 +51,9 @@ class Root {
     }
     write_slot(*slot_, reinterpret_cast<uintptr_t>(target));
   }
-  [[nodiscard]] T* get() const { return slot_ == nullptr ? nullptr : reinterpret_cast<T*>(slot_->load_relaxed()); }
+  [[nodiscard]] T* get() const {
+    return slot_ == nullptr ? nullptr : reinterpret_cast<T*>(slot_->load_relaxed());
+  }
   T* operator->() const { return get(); }
   T& operator*() const { return *get(); }
   explicit operator bool() const { return get() != nullptr; }

@@ -4,8 +4,8 @@
 //   * an aggregate of up to 12 fields has its map derived from its fields' types;
 //   * any other class declares it in one line:   KEEL_POINTERS(Node, &Node::left, &Node::right);
 //   * a Ptr in a union or std::variant is refused (no map is right for it).
-// A type that is none of these does not compile, with a sentence. A derived map is compared with sizeof(T), so that a
-// field the derivation cannot see (a C array, a base class) is refused.
+// A type that is none of these does not compile, with a sentence. A derived map is compared with sizeof(T),
+// so that a field the derivation cannot see (a C array, a base class) is refused.
 #pragma once
 
 #include <array>
@@ -63,10 +63,12 @@ constexpr size_t count_fields() {
 template <typename T>
 auto field_types(T& t) {
   constexpr size_t n = count_fields<T>();
-  if constexpr (n == 0) { return std::tuple<>(); }
-#define KEEL_FIELDS(N, ...)                                   \
-  else if constexpr (n == N) {                                \
-    auto& [__VA_ARGS__] = t;                                  \
+  if constexpr (n == 0) {
+    return std::tuple<>();
+  }
+#define KEEL_FIELDS(N, ...)                                                                          \
+  else if constexpr (n == N) {                                                                       \
+    auto& [__VA_ARGS__] = t;                                                                         \
     return []<typename... F>(F&...) { return std::type_identity<std::tuple<F...>>(); }(__VA_ARGS__); \
   }
   KEEL_FIELDS(1, a)
@@ -82,7 +84,9 @@ auto field_types(T& t) {
   KEEL_FIELDS(11, a, b, c, d, e, f, g, h, i, j, k)
   KEEL_FIELDS(12, a, b, c, d, e, f, g, h, i, j, k, l)
 #undef KEEL_FIELDS
-  else { return std::type_identity<void>(); }
+  else {
+    return std::type_identity<void>();
+  }
 }
 
 template <typename T>
@@ -104,12 +108,13 @@ constexpr bool all_noscan(std::index_sequence<I...>) {
   return (is_noscan<std::remove_cv_t<std::tuple_element_t<I, Tuple>>>() && ...);
 }
 
-// Offsets as the Itanium ABI lays out an aggregate without bases: each field at the next multiple of its alignment.
+// Offsets as the Itanium ABI lays out an aggregate without bases: each field at the next multiple of its
+// alignment.
 template <typename Tuple, size_t... I>
 constexpr size_t derived_size(std::index_sequence<I...>, size_t align) {
   size_t offset = 0;
-  ((offset = (offset + alignof(std::tuple_element_t<I, Tuple>) - 1) / alignof(std::tuple_element_t<I, Tuple>) *
-                 alignof(std::tuple_element_t<I, Tuple>) +
+  ((offset = (offset + alignof(std::tuple_element_t<I, Tuple>) - 1) /
+                 alignof(std::tuple_element_t<I, Tuple>) * alignof(std::tuple_element_t<I, Tuple>) +
              sizeof(std::tuple_element_t<I, Tuple>)),
    ...);
   return (offset + align - 1) / align * align;
@@ -157,19 +162,24 @@ void collect_pointers(std::vector<uint32_t>& offsets, size_t base) {
     return;
   } else if constexpr (std::is_array_v<T>) {
     using E = std::remove_extent_t<T>;
-    for (size_t i = 0; i < std::extent_v<T>; ++i) collect_pointers<std::remove_cv_t<E>>(offsets, base + i * sizeof(E));
+    for (size_t i = 0; i < std::extent_v<T>; ++i)
+      collect_pointers<std::remove_cv_t<E>>(offsets, base + i * sizeof(E));
   } else if constexpr (IsStdArray<T>::value) {
     using E = typename IsStdArray<T>::Element;
     for (size_t i = 0; i < IsStdArray<T>::kCount; ++i) collect_pointers<E>(offsets, base + i * sizeof(E));
   } else {
-    static_assert(!std::is_pointer_v<T>,
-                  "a raw pointer field is not traced: make it Ptr<T>, or uintptr_t if it must not keep anything alive");
+    static_assert(
+        !std::is_pointer_v<T>,
+        "a raw pointer field is not traced: make it Ptr<T>, or uintptr_t if it must not keep anything alive");
     static_assert(is_derivable<T>(),
-                  "keel cannot see where this type's pointers are: declare them with KEEL_POINTERS(Type, &Type::field...)");
+                  "keel cannot see where this type's pointers are: declare them with KEEL_POINTERS(Type, "
+                  "&Type::field...)");
     using Fields = FieldTypes<T>;
     static_assert(!std::is_void_v<Fields>);
-    static_assert(derived_size<Fields>(std::make_index_sequence<std::tuple_size_v<Fields>>(), alignof(T)) == sizeof(T),
-                  "this aggregate holds a C array, a base class or a bit-field: declare its pointers with KEEL_POINTERS");
+    static_assert(
+        derived_size<Fields>(std::make_index_sequence<std::tuple_size_v<Fields>>(), alignof(T)) == sizeof(T),
+        "this aggregate holds a C array, a base class or a bit-field: declare its pointers with "
+        "KEEL_POINTERS");
     collect_fields<Fields>(offsets, base, std::make_index_sequence<std::tuple_size_v<Fields>>());
   }
 }
@@ -192,8 +202,10 @@ inline constexpr bool kIsNoscan = detail::is_noscan<std::remove_cv_t<T>>();
 /// The map of one T, or of an array of T when `repeats`.
 template <typename T>
 PointerMap pointer_map_of(bool repeats) {
-  static_assert(std::is_trivially_destructible_v<T>, "heap types have no destructors: use a finalizer or a cleanup");
-  static_assert(alignof(T) <= 8 || sizeof(T) % 16 == 0, "alignment above 8 needs a size that is a multiple of 16");
+  static_assert(std::is_trivially_destructible_v<T>,
+                "heap types have no destructors: use a finalizer or a cleanup");
+  static_assert(alignof(T) <= 8 || sizeof(T) % 16 == 0,
+                "alignment above 8 needs a size that is a multiple of 16");
   static_assert(alignof(T) <= 16, "heap objects are aligned to at most 16 bytes");
   PointerMap map;
   if constexpr (!kIsNoscan<T>) {
@@ -205,11 +217,12 @@ PointerMap pointer_map_of(bool repeats) {
   return map;
 }
 
-/// Layout of a T followed by `tail_bytes` pointer-free bytes. Cost: one load after the first call per size class.
+/// Layout of a T followed by `tail_bytes` pointer-free bytes. Cost: one load after the first call per size
+/// class.
 template <typename T>
 LayoutId layout_for(size_t bytes) {
-  // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here. Registering twice
-  // gives the same id.
+  // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here. Registering
+  // twice gives the same id.
   static std::array<std::atomic<LayoutId>, kSizeClassCount> ids{};
   std::atomic<LayoutId>& cached = ids[size_class_of(bytes)];
   LayoutId id = cached.load(std::memory_order_acquire);
@@ -237,13 +250,13 @@ LayoutId array_layout_for(size_t bytes) {
 }  // namespace keel
 
 /// Declares the pointer fields of a type whose map cannot be derived; at namespace scope, after the type.
-#define KEEL_POINTERS(Type, ...)                                                            \
-  template <>                                                                               \
-  struct keel::DeclaredPointers<Type> {                                                     \
-    static constexpr bool declared = true;                                                  \
-    static void collect(std::vector<uint32_t>& offsets, size_t base) {                      \
-      [&]<typename... M>(M... members) {                                                    \
-        (::keel::detail::collect_member<Type>(offsets, base, members), ...);                \
-      }(__VA_ARGS__);                                                                       \
-    }                                                                                       \
+#define KEEL_POINTERS(Type, ...)                                             \
+  template <>                                                                \
+  struct keel::DeclaredPointers<Type> {                                      \
+    static constexpr bool declared = true;                                   \
+    static void collect(std::vector<uint32_t>& offsets, size_t base) {       \
+      [&]<typename... M>(M... members) {                                     \
+        (::keel::detail::collect_member<Type>(offsets, base, members), ...); \
+      }(__VA_ARGS__);                                                        \
+    }                                                                        \
   }

@@ -140,8 +140,8 @@ void Cycle::start_mark(CycleRecord& record) {
   const World::StopTimes stop = core_.world.stop();
   record.begin_ns = stop.requested_ns;
   record.sweep_termination_stop_ns = stop.stopped_ns - stop.requested_ns;
-  KEEL_CHECK(core_.memory.unswept_spans() == 0, "cycle %u: %llu spans unswept when marking begins", record.number,
-             static_cast<unsigned long long>(core_.memory.unswept_spans()));
+  KEEL_CHECK(core_.memory.unswept_spans() == 0, "cycle %u: %llu spans unswept when marking begins",
+             record.number, static_cast<unsigned long long>(core_.memory.unswept_spans()));
   record.heap_begin_bytes = core_.pacer.live_bytes();
   {
     MutexLock lock(core_.gathered_mu);
@@ -161,7 +161,8 @@ void Cycle::start_mark(CycleRecord& record) {
                        record.mark_begin_ns = now_ns();
                        core_.workers->begin();
                      });
-  report_stop(record.number, PauseKind::kSweepTermination, record.begin_ns, record.mark_begin_ns, record.sweep_termination_stop_ns);
+  report_stop(record.number, PauseKind::kSweepTermination, record.begin_ns, record.mark_begin_ns,
+              record.sweep_termination_stop_ns);
   core_.pool.become_busy();
   root_bytes_ = core_.roots.scan([this](uintptr_t pointer) { marker_.visit(pointer); });
   marker_.flush();
@@ -172,7 +173,8 @@ void Cycle::start_mark(CycleRecord& record) {
 void Cycle::mark_until_quiet(CycleRecord& record) {
   for (;;) {
     while (!core_.pool.wait_until_quiet(kReviseNs)) {
-      core_.pacer.revise(core_.workers->scanned_bytes() + core_.assist_scan_bytes.load(std::memory_order_relaxed));
+      core_.pacer.revise(core_.workers->scanned_bytes() +
+                         core_.assist_scan_bytes.load(std::memory_order_relaxed));
     }
     core_.pool.take_found_work();
     ++record.termination_rounds;
@@ -193,7 +195,8 @@ bool Cycle::try_terminate(CycleRecord& record) {
   if (core_.pool.take_found_work() != 0 || !core_.pool.quiet()) {
     int64_t end = 0;
     core_.world.resume([](Mutator&) {}, [&] { end = now_ns(); });
-    report_stop(record.number, PauseKind::kMarkTermination, stop.requested_ns, end, stop.stopped_ns - stop.requested_ns);
+    report_stop(record.number, PauseKind::kMarkTermination, stop.requested_ns, end,
+                stop.stopped_ns - stop.requested_ns);
     return false;
   }
   record.mark_termination_ns = stop.requested_ns;
@@ -201,8 +204,8 @@ bool Cycle::try_terminate(CycleRecord& record) {
   return true;
 }
 
-// The pool was full at some time: scan the marked objects of every flagged span, with the world stopped, until no
-// push fails any more. The cycle thread's marker keeps a chunk, so each round makes progress.
+// The pool was full at some time: scan the marked objects of every flagged span, with the world stopped,
+// until no push fails any more. The cycle thread's marker keeps a chunk, so each round makes progress.
 void Cycle::rescan_overflowed() {
   core_.pool.become_busy();
   do {
@@ -227,11 +230,12 @@ void Cycle::finish(CycleRecord& record) {
   core_.memory.finish_mark();
   record.total_alloc_bytes = core_.allocated.bytes.load(std::memory_order_relaxed);
   if (record.trigger == CycleTrigger::kForced) forced_.fetch_add(1, std::memory_order_relaxed);
-  core_.world.resume([this](Mutator& m) { core_.retire_cache(m); }, [&] {
-    record.end_ns = now_ns();
-    record.end_unix_ns = to_unix_ns(record.end_ns);
-    last_gc_unix_ns_.store(record.end_unix_ns, std::memory_order_relaxed);
-  });
+  core_.world.resume([this](Mutator& m) { core_.retire_cache(m); },
+                     [&] {
+                       record.end_ns = now_ns();
+                       record.end_unix_ns = to_unix_ns(record.end_ns);
+                       last_gc_unix_ns_.store(record.end_unix_ns, std::memory_order_relaxed);
+                     });
   report_stop(record.number, PauseKind::kMarkTermination, record.mark_termination_ns, record.end_ns,
               record.mark_termination_stop_ns);
 
@@ -248,7 +252,8 @@ void Cycle::finish(CycleRecord& record) {
   const uint64_t trigger = core_.pacer.trigger_bytes();
   const uint64_t live = core_.pacer.live_bytes();
   const uint64_t room = trigger > live ? trigger - live : 1;
-  core_.pacer.set_sweep_ratio(static_cast<double>(core_.memory.unswept_spans()) / static_cast<double>(room) * 1.25);
+  core_.pacer.set_sweep_ratio(static_cast<double>(core_.memory.unswept_spans()) / static_cast<double>(room) *
+                              1.25);
   const uint64_t goal = std::min(core_.pacer.goal_bytes(), kNoGoal / 2);
   core_.sweeper->start(goal > live ? (goal - live) + goal / 100 * core_.config.retain_percent : 0);
   core_.pool.release_idle();
@@ -293,7 +298,8 @@ void Cycle::measure(CycleRecord& record) {
   record.idle_workers = core_.workers->used_idle();
   record.usable_cores = static_cast<uint32_t>(core_.workers->cores());
 
-  const double window = static_cast<double>(record.mark_termination_ns - record.mark_begin_ns) * record.usable_cores;
+  const double window =
+      static_cast<double>(record.mark_termination_ns - record.mark_begin_ns) * record.usable_cores;
   CycleMeasurements measured;
   measured.live_bytes = record.heap_live_bytes;
   measured.scanned_heap_bytes = record.scanned_heap_bytes;
@@ -308,7 +314,8 @@ void Cycle::measure(CycleRecord& record) {
   record.next_goal_bytes = core_.pacer.goal_bytes();
 }
 
-void Cycle::report_stop(uint32_t cycle, PauseKind kind, int64_t begin_ns, int64_t end_ns, int64_t time_to_stop_ns) {
+void Cycle::report_stop(uint32_t cycle, PauseKind kind, int64_t begin_ns, int64_t end_ns,
+                        int64_t time_to_stop_ns) {
   if (core_.config.listener == nullptr) return;
   PauseRecord pause;
   pause.cycle = cycle;

@@ -28,8 +28,9 @@ Result<bool> HeapConfig::check() const {
   const BarrierKind* kind = find_barrier(barrier);
   if (kind == nullptr) return Error{"option --barrier: '" + barrier + "' is not one of hybrid"};
   if (!kind->traits.concurrent) {
-    return Error{"option --barrier: '" + barrier +
-                 "' is unsound with concurrent marking: nothing shades a pointer that a store hides; use hybrid"};
+    return Error{
+        "option --barrier: '" + barrier +
+        "' is unsound with concurrent marking: nothing shades a pointer that a store hides; use hybrid"};
   }
   if (transitions != "stw") return Error{"option --transitions: '" + transitions + "' is not one of stw"};
   if (gogc_percent != kGogcOff && (gogc_percent < 0 || gogc_percent > kMaxGogc)) {
@@ -140,22 +141,32 @@ void release_root_slot(Slot* slot) {
 
 const char* to_string(CycleTrigger trigger) {
   switch (trigger) {
-    case CycleTrigger::kHeap: return "heap";
-    case CycleTrigger::kForced: return "forced";
-    case CycleTrigger::kMemoryLimit: return "memory_limit";
-    case CycleTrigger::kPeriodic: return "periodic";
+    case CycleTrigger::kHeap:
+      return "heap";
+    case CycleTrigger::kForced:
+      return "forced";
+    case CycleTrigger::kMemoryLimit:
+      return "memory_limit";
+    case CycleTrigger::kPeriodic:
+      return "periodic";
   }
   return "";
 }
 
 const char* to_string(PauseKind kind) {
   switch (kind) {
-    case PauseKind::kSweepTermination: return "sweep_termination";
-    case PauseKind::kMarkTermination: return "mark_termination";
-    case PauseKind::kHandshake: return "handshake";
-    case PauseKind::kAssist: return "assist";
-    case PauseKind::kSweep: return "sweep";
-    case PauseKind::kAllocationStall: return "allocation_stall";
+    case PauseKind::kSweepTermination:
+      return "sweep_termination";
+    case PauseKind::kMarkTermination:
+      return "mark_termination";
+    case PauseKind::kHandshake:
+      return "handshake";
+    case PauseKind::kAssist:
+      return "assist";
+    case PauseKind::kSweep:
+      return "sweep";
+    case PauseKind::kAllocationStall:
+      return "allocation_stall";
   }
   return "";
 }

@@ -14,8 +14,8 @@
 namespace keel {
 namespace {
 
-// An assist does at least this much scan work, so that entering it pays; what it does beyond the debt is credit.
-// measured: 16 KiB is ~10 us on the reference machine, small against a time slice.
+// An assist does at least this much scan work, so that entering it pays; what it does beyond the debt is
+// credit. measured: 16 KiB is ~10 us on the reference machine, small against a time slice.
 constexpr double kAssistQuantum = 16 * 1024;
 // Debt that no work was found for is kept, up to this.
 constexpr double kMostDebt = 1 << 20;
@@ -79,8 +79,8 @@ void HeapCore::attach(std::string name) {
   if (config.debug.stress != 0) self.cache_.limit_holes(std::min(config.debug.stress, kStressHoleSlots));
   self.stress_left_ = config.debug.stress;
   if (config.listener != nullptr) self.listener_data_ = config.listener->on_attach(id, self.name_.c_str());
-  // A thread that attaches while marking takes its state under the registry lock: every begun round is acknowledged,
-  // its stack is empty and so already black (rule 1).
+  // A thread that attaches while marking takes its state under the registry lock: every begun round is
+  // acknowledged, its stack is empty and so already black (rule 1).
   world.attach(std::move(owned), [this](Mutator& m) {
     if (marking.load(std::memory_order_relaxed)) begin_mark(m);
   });
@@ -169,8 +169,8 @@ void HeapCore::hand_in_grey(Mutator& m) {
 
 // Step 6, nothing is grey: barrier off, what was born black is counted.
 void HeapCore::end_mark(Mutator& m) {
-  KEEL_DCHECK(m.barrier_->count == 0 && !m.marker_.holds_work(), "mark termination: mutator %u holds grey objects",
-              m.id_);
+  KEEL_DCHECK(m.barrier_->count == 0 && !m.marker_.holds_work(),
+              "mark termination: mutator %u holds grey objects", m.id_);
   m.barrier_->marking = false;
   take_counts(m);
   MutexLock lock(gathered_mu);
@@ -205,7 +205,8 @@ void HeapCore::assist(Mutator& self) {
   const uint32_t in_cycle = memory.cycle() + 1;
   while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && !pool.empty()) {
     pool.become_busy();
-    const uint64_t done = self.marker_.drain(static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
+    const uint64_t done = self.marker_.drain(
+        static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
     self.marker_.flush();
     pool.become_idle();
     self.assist_debt_ -= static_cast<double>(done);
@@ -290,7 +291,8 @@ void HeapCore::throw_out_of_memory(uint64_t bytes) {
   std::string text = "out of memory: " + format_size(bytes) + " does not fit after a collection";
   if (config.max_heap_bytes != 0) text += "; --max-heap is " + format_size(config.max_heap_bytes);
   text += "; " + human_size(static_cast<double>(pages.in_use_bytes)) + " in use, " +
-          human_size(static_cast<double>(pages.reserved_bytes - pages.committed_bytes)) + " of addresses left";
+          human_size(static_cast<double>(pages.reserved_bytes - pages.committed_bytes)) +
+          " of addresses left";
   if (*os::describe_commit_limit(commit, sizeof commit) != 0) text += std::string("; ") + commit;
   throw OutOfMemory(text);
 }

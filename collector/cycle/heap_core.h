@@ -58,9 +58,9 @@ class HeapCore {
   RootTable roots;
   Pacer pacer;
   AllocationTotals allocated;
-  std::atomic<uint64_t> gathered_assist_ns{0};   // of this cycle, relaxed [stats]
+  std::atomic<uint64_t> gathered_assist_ns{0};  // of this cycle, relaxed [stats]
   std::atomic<uint64_t> assist_scan_bytes{0};
-  std::atomic<uint32_t> next_mutator{1};         // relaxed: only uniqueness matters
+  std::atomic<uint32_t> next_mutator{1};  // relaxed: only uniqueness matters
   // relaxed [mark.active]: read by mutators to know whether to pay; flips in a stop.
   std::atomic<bool> marking{false};
 
@@ -76,7 +76,8 @@ class HeapCore {
   };
   Mutex gathered_mu{LockRank::kLeaf};
   Gathered gathered KEEL_GUARDED_BY(gathered_mu);
-  std::vector<RootHit> hits KEEL_GUARDED_BY(gathered_mu);  // of the last mark, if config.record_roots or checkmark
+  std::vector<RootHit> hits
+      KEEL_GUARDED_BY(gathered_mu);  // of the last mark, if config.record_roots or checkmark
 
   // Started last, stopped first.
   std::unique_ptr<Sweeper> sweeper;

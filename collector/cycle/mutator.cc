@@ -10,8 +10,8 @@ namespace keel {
 Mutator::Mutator(HeapCore& core, uint32_t id, std::string name)
     : core_(core), cache_(core.memory), marker_(core.memory, core.pool), id_(id), name_(std::move(name)) {}
 
-// The frame of this function is the end of what is scanned: callers keep what they need in callee-saved registers,
-// spilled here, or in their own frames, above.
+// The frame of this function is the end of what is scanned: callers keep what they need in callee-saved
+// registers, spilled here, or in their own frames, above.
 void Mutator::poll_slow() {
   SpilledRegisters registers;
   spill_registers(registers);

@@ -1,12 +1,13 @@
 // Grey pool: chunks of grey objects that any marker may take, in memory set aside before the cycle needs it.
 //
-// A marker works on two chunks of its own and hands full ones in here; whoever runs dry takes one out. The memory is
-// bounded: when no empty chunk is left, the marker flags the object's span instead (Span::overflowed) and the cycle
-// thread rescans that span's marked objects later. So marking always ends, in the memory it started with.
+// A marker works on two chunks of its own and hands full ones in here; whoever runs dry takes one out. The
+// memory is bounded: when no empty chunk is left, the marker flags the object's span instead
+// (Span::overflowed) and the cycle thread rescans that span's marked objects later. So marking always ends,
+// in the memory it started with.
 //
-// Participants that may hold grey objects outside the pool are *busy*. Marking has run dry when the pool is empty and
-// nobody is busy: the cycle thread waits for that, then asks the mutators for what their barriers remember.
-// Threads: any; one lock (kGrey), taken once per chunk.
+// Participants that may hold grey objects outside the pool are *busy*. Marking has run dry when the pool is
+// empty and nobody is busy: the cycle thread waits for that, then asks the mutators for what their barriers
+// remember. Threads: any; one lock (kGrey), taken once per chunk.
 #pragma once
 
 #include <atomic>
@@ -61,7 +62,8 @@ class GreyPool {
   [[nodiscard]] bool quiet();
   void wake_all();
 
-  /// A push found no chunk: some span is flagged. relaxed [grey.overflow]: read when quiet, which the lock orders.
+  /// A push found no chunk: some span is flagged. relaxed [grey.overflow]: read when quiet, which the lock
+  /// orders.
   void note_overflow() { overflowed_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool take_overflow() { return overflowed_.exchange(false, std::memory_order_relaxed); }
   /// Chunks with work handed in since the last call: what a termination round asks.

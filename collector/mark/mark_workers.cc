@@ -19,13 +19,13 @@ constexpr int64_t kShortestRestNs = 100'000;
 constexpr int64_t kFractionalSlackNs = 50'000;
 }  // namespace
 
-MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer, std::vector<int> cores,
-                         uint32_t count)
-    : memory_(memory), pool_(pool), world_(world), pacer_(pacer), cores_(std::move(cores)) {
+MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer,
+                         std::vector<int> cores, uint32_t count)
+    : pool_(pool), world_(world), pacer_(pacer), cores_(std::move(cores)) {
   const double all = static_cast<double>(cores_.size());
   const double wanted = all * kGoalUtilization;
-  // Go's startCycle(): round to whole cores; if that is off by more than 30 %, round down and make up the rest with
-  // fractional workers on every core.
+  // Go's startCycle(): round to whole cores; if that is off by more than 30 %, round down and make up the
+  // rest with fractional workers on every core.
   dedicated_ = static_cast<uint32_t>(wanted + 0.5);
   const double error = dedicated_ / wanted - 1;
   if (std::abs(error) > 0.3) {
@@ -119,7 +119,8 @@ MarkWorkers::Mode MarkWorkers::choose(const Worker& worker, uint32_t index) {
     if (worker.fractional_used_ns < allowed + kFractionalSlackNs) return Mode::kFractional;
   }
   // A mutator that could run has the core; the count is a hint, looked at again after the next quantum.
-  return world_.running() + idle_running_.load(std::memory_order_relaxed) < cores() ? Mode::kIdle : Mode::kRest;
+  return world_.running() + idle_running_.load(std::memory_order_relaxed) < cores() ? Mode::kIdle
+                                                                                    : Mode::kRest;
 }
 
 // The worker holds nothing any more: grey objects to the pool, sums to the cycle, then idle.
@@ -179,12 +180,15 @@ void MarkWorkers::mark(Worker& worker, uint32_t index) {
     scanned_.fetch_add(done, std::memory_order_relaxed);
     pacer_.add_credit(done);
     switch (mode) {
-      case Mode::kDedicated: worker.times.dedicated_ns += used; break;
+      case Mode::kDedicated:
+        worker.times.dedicated_ns += used;
+        break;
       case Mode::kFractional:
         worker.times.fractional_ns += used;
         worker.fractional_used_ns += used;
         break;
-      default: worker.times.idle_ns += used;
+      default:
+        worker.times.idle_ns += used;
     }
     if (!worker.marker.holds_work() && pool_.empty()) become_idle();
   }

@@ -1,12 +1,11 @@
 // Mark workers: one thread pinned to each usable core, in three modes.
 //
 //   dedicated    marks all the time; as many cores as 25 % of all give whole ones
-//   fractional   marks until it has used its share of its core, then sleeps; together with the dedicated ones 25 %
-//   idle         marks beyond that share only while fewer mutators run than there are cores
+//   fractional   marks until it has used its share of its core, then sleeps; together with the dedicated ones
+//   25 % idle         marks beyond that share only while fewer mutators run than there are cores
 // On two cores none is dedicated and each worker is fractional at 25 % of its core, as in Go (mgcpacer.go,
-// startCycle()). A worker looks at its mode every 64 KiB of scan work, holds no lock while scanning, and hands its grey
-// objects in before it sleeps.
-// Threads: begin(), end() from the cycle thread.
+// startCycle()). A worker looks at its mode every 64 KiB of scan work, holds no lock while scanning, and
+// hands its grey objects in before it sleeps. Threads: begin(), end() from the cycle thread.
 #pragma once
 
 #include <atomic>
@@ -30,13 +29,14 @@ struct WorkerTimes {
 class MarkWorkers {
  public:
   /// `count` workers, at most one per core in `cores`; the share of 25 % is of all `cores`.
-  MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer, std::vector<int> cores, uint32_t count);
+  MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer, std::vector<int> cores,
+              uint32_t count);
   ~MarkWorkers();
 
   /// Marking may begin. Threads: the cycle thread, every barrier on.
   void begin();
-  /// Marking is over: workers leave when they next look. Precondition: the pool is quiet. Threads: the cycle thread,
-  /// also inside a stop: it waits for nobody.
+  /// Marking is over: workers leave when they next look. Precondition: the pool is quiet. Threads: the cycle
+  /// thread, also inside a stop: it waits for nobody.
   void end();
   /// Returns when every worker has left. Outside a stop, before the next begin().
   void wait_until_left();
@@ -70,7 +70,6 @@ class MarkWorkers {
   void rest(const Worker& worker);
   Mode choose(const Worker& worker, uint32_t index);
 
-  HeapMemory& memory_;
   GreyPool& pool_;
   World& world_;
   Pacer& pacer_;

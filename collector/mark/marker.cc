@@ -10,9 +10,7 @@ namespace keel {
 namespace {
 
 // A word of the heap as the marker reads it: acquire [slot.publish].
-uintptr_t load_slot(const uintptr_t* word) {
-  return reinterpret_cast<const Slot*>(word)->load_acquire();
-}
+uintptr_t load_slot(const uintptr_t* word) { return reinterpret_cast<const Slot*>(word)->load_acquire(); }
 
 // How many objects are scanned between looks at whether others are hungry.
 constexpr uint32_t kDonateEvery = 32;
@@ -84,8 +82,8 @@ bool Marker::visit_conservative(uintptr_t word, uintptr_t where) {
 }
 
 // Exempt from sanitizers: it reads red zones and words other threads' frames are writing no longer.
-__attribute__((no_sanitize("address", "thread", "undefined"))) void Marker::scan_stack_words(const uintptr_t* begin,
-                                                                                           const uintptr_t* end) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) void Marker::scan_stack_words(
+    const uintptr_t* begin, const uintptr_t* end) {
   for (const uintptr_t* word = begin; word < end; ++word) {
     const uintptr_t value = *word;
     if (value - base_ >= range_) continue;
@@ -127,7 +125,8 @@ bool Marker::pop(GreyObject& object) {
 
 void Marker::overflow(GreyObject object) {
   Span* span = memory_.table().find(object & kAddressMask);
-  // relaxed [grey.overflow]: sticky; read by the cycle thread once nobody is busy, which the pool's lock orders.
+  // relaxed [grey.overflow]: sticky; read by the cycle thread once nobody is busy, which the pool's lock
+  // orders.
   span->overflowed.store(1, std::memory_order_relaxed);
   pool_.note_overflow();
 }
@@ -215,7 +214,8 @@ void Marker::scan(GreyObject grey) {
   const auto* words = reinterpret_cast<const uintptr_t*>(object);
   counts_.scanned_bytes += uint64_t{layout.prefix_words} * kWordBytes;
   if (layout.kind == MapKind::kOneUnit) [[likely]] {
-    for (uint64_t bits = layout.bits; bits != 0; bits &= bits - 1) visit(load_slot(words + std::countr_zero(bits)));
+    for (uint64_t bits = layout.bits; bits != 0; bits &= bits - 1)
+      visit(load_slot(words + std::countr_zero(bits)));
     return;
   }
   scan_words(layout, words, 0, layout.prefix_words);
@@ -224,7 +224,8 @@ void Marker::scan(GreyObject grey) {
 // Scans `count` words of an object; `words` is its word number `first_word`.
 void Marker::scan_words(const Layout& layout, const uintptr_t* words, uint64_t first_word, uint64_t count) {
   switch (layout.kind) {
-    case MapKind::kNoscan: break;
+    case MapKind::kNoscan:
+      break;
     case MapKind::kAllPointers:
       for (uint64_t i = 0; i < count; ++i) visit(load_slot(words + i));
       break;
@@ -273,7 +274,8 @@ void Marker::rescan_span(Span& span) {
     const uint64_t words = span.object_bytes / kWordBytes;
     const auto* start = reinterpret_cast<const uintptr_t*>(span.start);
     const bool single = layout.kind == MapKind::kOneUnit || layout.kind == MapKind::kLong;
-    scan_words(layout, start, 0, single && layout.prefix_words != 0 ? std::min<uint64_t>(layout.prefix_words, words) : words);
+    scan_words(layout, start, 0,
+               single && layout.prefix_words != 0 ? std::min<uint64_t>(layout.prefix_words, words) : words);
     settle_ring();
     return;
   }

@@ -1,15 +1,15 @@
-// Marker: makes objects grey and scans them black. One per worker, per mutator (barrier flushes, assists) and one for
-// the cycle thread; each is used by one thread at a time.
+// Marker: makes objects grey and scans them black. One per worker, per mutator (barrier flushes, assists) and
+// one for the cycle thread; each is used by one thread at a time.
 //
-// The three colours: white = mark bit clear; grey = bit set and the object on some chunk, ring or overflowed span;
-// black = bit set and scanned. Marking goes through two short queues, because on a heap larger than the caches every
-// step is a miss:
-//   visit(pointer)  finds span, slot and mark word, prefetches the word, and parks the candidate in a ring of 16;
-//   mark            tests and sets the bit when the candidate leaves the ring; a new pointer-bearing object is pushed;
-//   scan            pops an object, prefetches it into a FIFO of 8, scans the oldest.
-// (Prefetch on grey: Boehm, "Reducing garbage collector cache misses", ISMM 2000; FIFO in front of the stack: Cher,
-// Hosking, Vitek, "Software prefetching for mark-sweep", ASPLOS 2004.)
-// Objects above 128 KiB are scanned in pieces of that size (Go's maxObletBytes), shared like objects.
+// The three colours: white = mark bit clear; grey = bit set and the object on some chunk, ring or overflowed
+// span; black = bit set and scanned. Marking goes through two short queues, because on a heap larger than the
+// caches every step is a miss:
+//   visit(pointer)  finds span, slot and mark word, prefetches the word, and parks the candidate in a ring of
+//   16; mark            tests and sets the bit when the candidate leaves the ring; a new pointer-bearing
+//   object is pushed; scan            pops an object, prefetches it into a FIFO of 8, scans the oldest.
+// (Prefetch on grey: Boehm, "Reducing garbage collector cache misses", ISMM 2000; FIFO in front of the stack:
+// Cher, Hosking, Vitek, "Software prefetching for mark-sweep", ASPLOS 2004.) Objects above 128 KiB are
+// scanned in pieces of that size (Go's maxObletBytes), shared like objects.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@
 namespace keel {
 
 struct MarkCounts {
-  uint64_t scanned_bytes = 0;   // up to each object's last pointer: the unit of scan work
-  uint64_t marked_bytes = 0;    // slot bytes newly marked
+  uint64_t scanned_bytes = 0;  // up to each object's last pointer: the unit of scan work
+  uint64_t marked_bytes = 0;   // slot bytes newly marked
   uint64_t marked_objects = 0;
 
   void add(const MarkCounts& other) {
@@ -34,7 +34,8 @@ struct MarkCounts {
   }
 };
 
-/// A word of a stack (or of a conservatively scanned object) that led to an object; kept for checks and tests.
+/// A word of a stack (or of a conservatively scanned object) that led to an object; kept for checks and
+/// tests.
 struct RootHit {
   uintptr_t where;   // address of the word
   uintptr_t object;  // base of the object it kept

@@ -1,7 +1,7 @@
 // CONFIG: barriers=hybrid roots=precise
 //
-// Every kind of pointer map is followed, objects above 128 KiB are scanned in pieces, and a full grey pool loses
-// nothing.
+// Every kind of pointer map is followed, objects above 128 KiB are scanned in pieces, and a full grey pool
+// loses nothing.
 #include <gtest/gtest.h>
 
 #include "collector/cycle/heap_core.h"

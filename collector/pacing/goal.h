@@ -28,7 +28,8 @@ struct GoalInputs {
 inline uint64_t gogc_goal(const GoalInputs& in) {
   if (in.gogc_percent < 0) return kNoGoal;
   const auto percent = static_cast<double>(in.gogc_percent);
-  const double growth = static_cast<double>(in.live_bytes + in.stack_bytes + in.global_bytes) * percent / 100.0;
+  const double growth =
+      static_cast<double>(in.live_bytes + in.stack_bytes + in.global_bytes) * percent / 100.0;
   const double goal = static_cast<double>(in.live_bytes) + growth;
   const double minimum = static_cast<double>(kHeapMinimum) * percent / 100.0;
   const double chosen = std::max(goal, minimum);

@@ -5,11 +5,11 @@
 //
 // c: cons/mark, bytes allocated per byte scanned at equal CPU shares (no unit); u: the share of the cores the
 // collector aims at, 0.25; scan: bytes of heap, stacks and globals the next mark is expected to scan.
-// c of one cycle = (end - begin) * (u' + i) / (scan' * (1 - u')), where begin and end are live bytes at the start and
-// end of marking, u' the share measured (assists included), i the share of idle marking; smoothed by the maximum of
-// this and the last four cycles.
-// The trigger stays within [0.70, 0.95] of the way from live to goal (45/64 and 61/64), or up to goal - 4 MiB for large
-// heaps. Source: Go mgcpacer.go (trigger(), endCycle()), proposal 44167.
+// c of one cycle = (end - begin) * (u' + i) / (scan' * (1 - u')), where begin and end are live bytes at the
+// start and end of marking, u' the share measured (assists included), i the share of idle marking; smoothed
+// by the maximum of this and the last four cycles. The trigger stays within [0.70, 0.95] of the way from live
+// to goal (45/64 and 61/64), or up to goal - 4 MiB for large heaps. Source: Go mgcpacer.go (trigger(),
+// endCycle()), proposal 44167.
 #pragma once
 
 #include <algorithm>
@@ -50,7 +50,7 @@ inline uint64_t trigger_point(const TriggerInputs& in) {
 struct ConsMarkInputs {
   uint64_t allocated_bytes = 0;  // while marking
   uint64_t scanned_bytes = 0;
-  double utilization = 0;        // share of the cores, assists included
+  double utilization = 0;  // share of the cores, assists included
   double idle_utilization = 0;
 };
 

@@ -1,5 +1,6 @@
-// AddressSanitizer's fake frames: with detect_stack_use_after_return, locals live outside the stack, in frames that a
-// stack word leads to. Conservative scanning must follow them (rule 8). Nothing in other builds.
+// AddressSanitizer's fake frames: with detect_stack_use_after_return, locals live outside the stack, in
+// frames that a stack word leads to. Conservative scanning must follow them (rule 8). Nothing in other
+// builds.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +27,18 @@ inline void* current_fake_stack() { return __asan_get_current_fake_stack(); }
 
 /// Scans the fake frames that words of [begin, end) lead to.
 __attribute__((no_sanitize("address"))) inline void scan_fake_frames(Marker& marker, void* fake_stack,
-                                                                     const uintptr_t* begin, const uintptr_t* end) {
+                                                                     const uintptr_t* begin,
+                                                                     const uintptr_t* end) {
   if (fake_stack == nullptr) return;
   for (const uintptr_t* word = begin; word < end; ++word) {
     void* frame_begin = nullptr;
     void* frame_end = nullptr;
-    if (__asan_addr_is_in_fake_stack(fake_stack, reinterpret_cast<void*>(*word), &frame_begin, &frame_end) == nullptr) {
+    if (__asan_addr_is_in_fake_stack(fake_stack, reinterpret_cast<void*>(*word), &frame_begin, &frame_end) ==
+        nullptr) {
       continue;
     }
-    marker.scan_stack_words(static_cast<const uintptr_t*>(frame_begin), static_cast<const uintptr_t*>(frame_end));
+    marker.scan_stack_words(static_cast<const uintptr_t*>(frame_begin),
+                            static_cast<const uintptr_t*>(frame_end));
   }
 }
 

@@ -1,7 +1,7 @@
 // Root table: the slots behind every Root<T>.
 //
-// Slots are heap slots to the barrier (rule 4), so they may be taken, written and returned while they are scanned.
-// Threads: any attached mutator; one lock (kRoots) around taking and returning, none around use.
+// Slots are heap slots to the barrier (rule 4), so they may be taken, written and returned while they are
+// scanned. Threads: any attached mutator; one lock (kRoots) around taking and returning, none around use.
 #pragma once
 
 #include <array>

@@ -5,8 +5,8 @@
 
 namespace keel {
 
-/// Callee-saved registers, as they are in the frame that owns this object. Everything else a caller keeps alive across
-/// a call lies in its own frame, above.
+/// Callee-saved registers, as they are in the frame that owns this object. Everything else a caller keeps
+/// alive across a call lies in its own frame, above.
 struct SpilledRegisters {
   uintptr_t values[16];
 };
@@ -44,7 +44,8 @@ __attribute__((always_inline)) inline uintptr_t stack_pointer() {
 }
 
 /// A word of some thread's stack: exempt from sanitizers, as it may lie in a red zone.
-__attribute__((noinline, no_sanitize("address", "thread"))) inline uintptr_t read_stack_word(uintptr_t address) {
+__attribute__((noinline, no_sanitize("address", "thread"))) inline uintptr_t read_stack_word(
+    uintptr_t address) {
   return *reinterpret_cast<const volatile uintptr_t*>(address);
 }
 

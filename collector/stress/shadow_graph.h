@@ -1,8 +1,9 @@
-// A graph on the heap and its shadow in malloc'd memory: what the collector must keep, known independently of it.
+// A graph on the heap and its shadow in malloc'd memory: what the collector must keep, known independently of
+// it.
 //
-// Node n of a graph has four fields and perhaps a pointer-free blob; the shadow holds the same edges as numbers, and
-// each node's address disguised, so that it keeps nothing alive. A graph is used by one thread at a time and handed
-// over whole.
+// Node n of a graph has four fields and perhaps a pointer-free blob; the shadow holds the same edges as
+// numbers, and each node's address disguised, so that it keeps nothing alive. A graph is used by one thread
+// at a time and handed over whole.
 #pragma once
 
 #include <array>
@@ -47,12 +48,22 @@ class ShadowGraph {
     switch (rng.below(8)) {
       case 0:
       case 1:
-      case 2: add(rng); break;
-      case 3: unlink(rng); break;
+      case 2:
+        add(rng);
+        break;
+      case 3:
+        unlink(rng);
+        break;
       case 4:
-      case 5: move(rng); break;
-      case 6: connect(rng); break;
-      default: replace_blob(rng); break;
+      case 5:
+        move(rng);
+        break;
+      case 6:
+        connect(rng);
+        break;
+      default:
+        replace_blob(rng);
+        break;
     }
     if (shadow_.size() > 4 * kMostNodes) compact();
   }
@@ -220,7 +231,8 @@ class ShadowGraph {
       }
       for (size_t k = 0; k < 4; ++k) {
         Node* kid = item.node->kids[k].get();
-        if ((kid == nullptr) != (s.kids[k] == kNone)) return where + "field " + std::to_string(k) + " differs";
+        if ((kid == nullptr) != (s.kids[k] == kNone))
+          return where + "field " + std::to_string(k) + " differs";
         if (kid == nullptr || seen[static_cast<size_t>(s.kids[k])] != 0) continue;
         seen[static_cast<size_t>(s.kids[k])] = 1;
         work.push_back({s.kids[k], kid});

@@ -36,7 +36,7 @@ struct Settings {
   int threads;
   bool stress;
   bool poison;
-  bool churn;           // threads leave and come back
+  bool churn;  // threads leave and come back
   uint32_t grey_chunks;
 };
 
@@ -101,7 +101,8 @@ class StressRun {
       for (uint64_t i = 0; i < mine / rounds; ++i) {
         if (graphs.size() < 3) {
           std::unique_ptr<Graph> graph = take();
-          if (graph == nullptr) graph = std::make_unique<Graph>(next_id_.fetch_add(1, std::memory_order_relaxed));
+          if (graph == nullptr)
+            graph = std::make_unique<Graph>(next_id_.fetch_add(1, std::memory_order_relaxed));
           graphs.push_back(std::move(graph));
         }
         Graph& graph = *graphs[rng.below(graphs.size())];
@@ -183,7 +184,8 @@ class StressRun {
     }
     for (uintptr_t object : alive) {
       if (expected.count(object) == 0) {
-        EXPECT_EQ(explained.count(object), 1U) << "a survivor that no recorded root word explains; seed " << seed_;
+        EXPECT_EQ(explained.count(object), 1U)
+            << "a survivor that no recorded root word explains; seed " << seed_;
       }
     }
   }
@@ -232,7 +234,8 @@ TEST_P(ShadowGraphStress, PreciseRootsKeepAllThatLivesAndNothingElse) {
 TEST_P(ShadowGraphStress, ConservativeRootsKeepAllThatLivesAndExplainTheRest) {
   std::printf("seed %llu, %llu operations\n", static_cast<unsigned long long>(seed()),
               static_cast<unsigned long long>(operations()));
-  // Survivors are what stale stack words hold: bounded by the graphs of the threads, not by the length of the run.
+  // Survivors are what stale stack words hold: bounded by the graphs of the threads, not by the length of the
+  // run.
   uint64_t survivors[2];
   for (int i = 0; i < 2; ++i) {
     StressRun<false> run(GetParam(), seed(), operations() / (i == 0 ? 4 : 1));
@@ -249,13 +252,13 @@ TEST_P(ShadowGraphStress, ConservativeRootsKeepAllThatLivesAndExplainTheRest) {
   EXPECT_LE(survivors[1], bound);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Mixes, ShadowGraphStress,
-    testing::Values(Settings{"OneThread", 1, false, true, false, 1024}, Settings{"FourThreads", 4, false, true, false, 1024},
-                    Settings{"FourThreadsComeAndGo", 4, false, false, true, 1024},
-                    Settings{"TinyBuffersCollectOften", 3, true, true, true, 1024},
-                    Settings{"GreyPoolOfOneChunk", 2, false, true, false, 1}),
-    [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Mixes, ShadowGraphStress,
+                         testing::Values(Settings{"OneThread", 1, false, true, false, 1024},
+                                         Settings{"FourThreads", 4, false, true, false, 1024},
+                                         Settings{"FourThreadsComeAndGo", 4, false, false, true, 1024},
+                                         Settings{"TinyBuffersCollectOften", 3, true, true, true, 1024},
+                                         Settings{"GreyPoolOfOneChunk", 2, false, true, false, 1}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace keel::stress

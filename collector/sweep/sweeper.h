@@ -1,9 +1,9 @@
 // Sweeper: turns the marks of the last cycle into free slots, span by span, never inside a stop.
 //
 // A span is swept by whoever takes it from a list: a mutator that needs a slot (lazily), a mutator paying its
-// proportional share (spans per allocated byte, as Go's proportional sweep), or the background thread, which uses at
-// most a quarter of one core. All of it is over before the next cycle scans a root (rule 3).
-// Threads: sweep_span() from any; start(), finish() from the cycle thread.
+// proportional share (spans per allocated byte, as Go's proportional sweep), or the background thread, which
+// uses at most a quarter of one core. All of it is over before the next cycle scans a root (rule 3). Threads:
+// sweep_span() from any; start(), finish() from the cycle thread.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,8 @@ class Sweeper final : public SweepHook {
 
   void sweep_span(Span& span) override;
 
-  /// Lets the background thread work. `retain_bytes`: free dirty memory beyond this goes back to the system after.
+  /// Lets the background thread work. `retain_bytes`: free dirty memory beyond this goes back to the system
+  /// after.
   void start(uint64_t retain_bytes);
   /// Sweeps whatever is left and waits until the background thread holds no span.
   void finish();

@@ -47,8 +47,8 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
   const PageTable& table = core_.memory.table();
   if (!table.contains(pointer)) return;
   const Place at = place_of(core_.memory, pointer);
-  KEEL_CHECK(at.span != nullptr, "checkmark: %#zx, field %#zx of parent %#zx, points into no span", pointer, field,
-             parent);
+  KEEL_CHECK(at.span != nullptr, "checkmark: %#zx, field %#zx of parent %#zx, points into no span", pointer,
+             field, parent);
   const Layout& layout = layout_of(at.span->layout);
   const uint64_t page = table.page_of(at.span->start);
   const uintptr_t object = at.span->start + uint64_t{at.slot} * layout.slot_bytes;
@@ -78,8 +78,11 @@ void Verifier::scan(uintptr_t object) {
     const uintptr_t field = object + i * kWordBytes;
     const uintptr_t value = reinterpret_cast<const Slot*>(field)->load_relaxed();
     switch (layout.kind) {
-      case MapKind::kNoscan: return;
-      case MapKind::kAllPointers: reach(value, object, field); break;
+      case MapKind::kNoscan:
+        return;
+      case MapKind::kAllPointers:
+        reach(value, object, field);
+        break;
       case MapKind::kOneUnit:
       case MapKind::kRepeated:
         if ((layout.bits >> in_unit & 1) != 0) reach(value, object, field);
@@ -101,8 +104,10 @@ void Verifier::scan(uintptr_t object) {
 
 void Verifier::check_marks() {
   if (g_before != nullptr) g_before(core_, g_before_context);
-  seen_.assign(core_.memory.pages().frontier_page() > (uint64_t{1} << 24) ? 0 :
-               core_.memory.pages().frontier_page() * PageTable::kBitWordsPerPage, 0);
+  seen_.assign(core_.memory.pages().frontier_page() > (uint64_t{1} << 24)
+                   ? 0
+                   : core_.memory.pages().frontier_page() * PageTable::kBitWordsPerPage,
+               0);
   core_.roots.scan([this](uintptr_t pointer) { reach(pointer, 0, 0); });
   {
     MutexLock lock(core_.gathered_mu);
@@ -117,7 +122,8 @@ void Verifier::check_marks() {
       const Place target = place_of(core_.memory, read_stack_word(at));
       if (target.span == nullptr || target.slot >= layout_of(target.span->layout).slots) continue;
       const uint64_t page = core_.memory.page_of(*target.span);
-      if (test_bit(core_.memory.alloc_bits(page), target.slot) && !test_bit(core_.memory.mark_bits(page), target.slot)) {
+      if (test_bit(core_.memory.alloc_bits(page), target.slot) &&
+          !test_bit(core_.memory.mark_bits(page), target.slot)) {
         ++unmarked_stack_targets_;
       }
     }
@@ -138,19 +144,24 @@ std::string Verifier::check_structure() {
   uint64_t live_bytes = 0;
   uint64_t live_objects = 0;
   auto report = [&](const Span& span, const std::string& what) {
-    if (fault.empty()) fault = "span " + hex(span.start) + " (" + describe_layout(layout_of(span.layout)) + "): " + what;
+    if (fault.empty())
+      fault = "span " + hex(span.start) + " (" + describe_layout(layout_of(span.layout)) + "): " + what;
   };
   memory.for_each_span([&](Span& span) {
     const Layout& layout = layout_of(span.layout);
     const uint64_t page = memory.page_of(span);
-    const uint64_t wanted = layout.large() ? round_up(span.object_bytes, kPageBytes) >> kPageShift : layout.span_pages;
-    if (span.pages != wanted) report(span, "has " + std::to_string(span.pages) + " pages, not " + std::to_string(wanted));
-    if (memory.table().find(span.start) != &span || memory.table().find(span.start + span.bytes() - 1) != &span) {
+    const uint64_t wanted =
+        layout.large() ? round_up(span.object_bytes, kPageBytes) >> kPageShift : layout.span_pages;
+    if (span.pages != wanted)
+      report(span, "has " + std::to_string(span.pages) + " pages, not " + std::to_string(wanted));
+    if (memory.table().find(span.start) != &span ||
+        memory.table().find(span.start + span.bytes() - 1) != &span) {
       report(span, "is not what its addresses lead to");
     }
     const uint32_t allocated = count_bits(memory.alloc_bits(page), layout.slots);
     if (allocated != span.live_slots) {
-      report(span, std::to_string(allocated) + " allocation bits, but " + std::to_string(span.live_slots) + " live slots");
+      report(span, std::to_string(allocated) + " allocation bits, but " + std::to_string(span.live_slots) +
+                       " live slots");
     }
     if (allocated > layout.slots) report(span, "allocation bits beyond its slots");
     span_bytes += span.bytes();
@@ -165,8 +176,10 @@ std::string Verifier::check_structure() {
     return differ("sum of span bytes != in_use", span_bytes, in_use);
   }
   const HeapStats stats = core_.stats();
-  if (live_objects != stats.heap_objects) return differ("live slots != allocated - freed", live_objects, stats.heap_objects);
-  if (live_bytes != stats.heap_alloc_bytes) return differ("live bytes != allocated - freed", live_bytes, stats.heap_alloc_bytes);
+  if (live_objects != stats.heap_objects)
+    return differ("live slots != allocated - freed", live_objects, stats.heap_objects);
+  if (live_bytes != stats.heap_alloc_bytes)
+    return differ("live bytes != allocated - freed", live_bytes, stats.heap_alloc_bytes);
   return {};
 }
 

@@ -1,7 +1,7 @@
 // A second opinion on the heap: mark again and compare (checkmark), walk the structure and the byte accounts.
 //
-// World stopped, on the cycle thread. Each check is itself tested by hiding an object or breaking a structure on
-// purpose (verifier_test.cc): a checker nobody tests is decoration.
+// World stopped, on the cycle thread. Each check is itself tested by hiding an object or breaking a structure
+// on purpose (verifier_test.cc): a checker nobody tests is decoration.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@ class Verifier {
  public:
   explicit Verifier(HeapCore& core) : core_(core) {}
 
-  /// Traces from the Root table, the stack words this cycle recorded and the precise locals, into a bitmap of its
-  /// own. Fatal, with parent and child named: an object reached that the cycle did not mark. Call before
-  /// finish_mark(). Under conservative roots, unmarked targets of a fresh look at the stacks are only counted: a stack
-  /// may hold a new copy of a pointer that died.
+  /// Traces from the Root table, the stack words this cycle recorded and the precise locals, into a bitmap of
+  /// its own. Fatal, with parent and child named: an object reached that the cycle did not mark. Call before
+  /// finish_mark(). Under conservative roots, unmarked targets of a fresh look at the stacks are only
+  /// counted: a stack may hold a new copy of a pointer that died.
   void check_marks();
 
   /// Spans tile the pages in use, entries lead to them, bits and counts agree, and
-  ///   in_use + free == committed,  sum of span bytes == in_use,  allocated - freed == live slots (bytes, objects).
+  ///   in_use + free == committed,  sum of span bytes == in_use,  allocated - freed == live slots (bytes,
+  ///   objects).
   /// Empty if all holds, else the first fault. Precondition: counts taken, no sweep running.
   std::string check_structure();
 
@@ -41,7 +42,7 @@ class Verifier {
   void scan(uintptr_t object);
 
   HeapCore& core_;
-  std::vector<uint64_t> seen_;     // laid out as the mark bits
+  std::vector<uint64_t> seen_;  // laid out as the mark bits
   std::vector<Reached> work_;
   uint64_t unmarked_stack_targets_ = 0;
 };

@@ -1,6 +1,7 @@
 // CONFIG: barriers=hybrid roots=all
 //
-// The second opinion is itself tested: a hidden object, several in one span, and broken structures must be found.
+// The second opinion is itself tested: a hidden object, several in one span, and broken structures must be
+// found.
 #include "collector/verify/verifier.h"
 
 #include <gtest/gtest.h>
@@ -49,7 +50,8 @@ TEST(CheckmarkDeathTest, NamesParentAndChildOfAHiddenObject) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   for (int pick = 0; pick < 5; ++pick) {
     EXPECT_DEATH(collect_hiding(pick),
-                 "checkmark: cycle 1 missed child 0x[0-9a-f]+ \\(24 B, pointers at 0 8\\), field \\+0 of parent 0x[0-9a-f]+ "
+                 "checkmark: cycle 1 missed child 0x[0-9a-f]+ \\(24 B, pointers at 0 8\\), field \\+0 of "
+                 "parent 0x[0-9a-f]+ "
                  "\\(24 B, pointers at 0 8\\)");
   }
 }

@@ -54,7 +54,8 @@ class RaceWindow : public testing::Test {
   }
 };
 
-// Between the ragged flush and the final stop a mutator hides an object in a black one: the stop must find it grey.
+// Between the ragged flush and the final stop a mutator hides an object in a black one: the stop must find it
+// grey.
 TEST_F(RaceWindow, AStoreAfterTheRaggedFlushIsNotLost) {
   Heap heap(config());
   MutatorScope scope(heap);

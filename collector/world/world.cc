@@ -39,13 +39,15 @@ void World::detach(Mutator& self, const std::function<void(Mutator&)>& leave) {
   MutexLock lock(registry_mu_);
   // Whatever was pending has been done for us, since the lock is ours and rounds hold it to their end.
   leave(self);
-  const auto at = std::find_if(mutators_.begin(), mutators_.end(), [&](const auto& m) { return m.get() == &self; });
+  const auto at =
+      std::find_if(mutators_.begin(), mutators_.end(), [&](const auto& m) { return m.get() == &self; });
   KEEL_CHECK(at != mutators_.end(), "world: an unknown mutator leaves");
   mutators_.erase(at);
 }
 
 void World::wake_collector() {
-  // release [world.progress]: pairs with the acquire in run_everywhere() and stop(): what was done is visible.
+  // release [world.progress]: pairs with the acquire in run_everywhere() and stop(): what was done is
+  // visible.
   progress_.fetch_add(1, std::memory_order_release);
   futex_wake_all(progress_);
 }
@@ -161,7 +163,8 @@ void World::enter_blocked(Mutator& self) {
 void World::leave_blocked(Mutator& self) {
   race_point(RacePoint::kLeavingBlocking);
   for (;;) {
-    // acquire [world.state]: see resume(). The count is read before the flag, so a wake-up between the two is not lost.
+    // acquire [world.state]: see resume(). The count is read before the flag, so a wake-up between the two is
+    // not lost.
     const uint32_t stops = stops_.load(std::memory_order_acquire);
     if ((self.pending_.load(std::memory_order_acquire) & kStop) != 0) {
       futex_wait(stops_, stops);

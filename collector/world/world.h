@@ -1,5 +1,5 @@
-// The world: which mutators exist, how the collector makes all of them do something (handshake), and how it stops
-// them all at once (stop).
+// The world: which mutators exist, how the collector makes all of them do something (handshake), and how it
+// stops them all at once (stop).
 //
 // Each mutator has a state word and a pending word.
 //   state × who may change it
@@ -7,15 +7,16 @@
 //     kBlocked -> kRunning   the mutator, by compare-and-swap; first it waits while kStop is pending
 //     kBlocked -> kHeld      the collector, by compare-and-swap: it may now act for the thread
 //     kHeld    -> kBlocked   the collector, when done
-//   pending: kHandshake, kStop are set by the collector; kHandshake is cleared by whoever ran it, kStop by resume().
+//   pending: kHandshake, kStop are set by the collector; kHandshake is cleared by whoever ran it, kStop by
+//   resume().
 //
-// Orders. [world.state]: transitions are acq_rel or seq_cst; what a thread did before it blocked is visible to the
-// collector that holds it, and the other way round when it runs again. [world.dekker]: the collector sets pending and
-// then reads state; a mutator sets kBlocked and then reads pending: both seq_cst, so at least one sees the other, and
-// either the collector claims the thread or the thread wakes the collector.
+// Orders. [world.state]: transitions are acq_rel or seq_cst; what a thread did before it blocked is visible
+// to the collector that holds it, and the other way round when it runs again. [world.dekker]: the collector
+// sets pending and then reads state; a mutator sets kBlocked and then reads pending: both seq_cst, so at
+// least one sees the other, and either the collector claims the thread or the thread wakes the collector.
 //
-// Threads: handshake() and stop() by one collector thread at a time, which is not attached. They hold the registry
-// lock (kRegistry), so threads attach and leave before or after, never during.
+// Threads: handshake() and stop() by one collector thread at a time, which is not attached. They hold the
+// registry lock (kRegistry), so threads attach and leave before or after, never during.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +37,8 @@ class World {
 
   struct StopTimes {
     int64_t requested_ns = 0;
-    int64_t stopped_ns = 0;        // the last mutator stood
-    uint32_t slowest_thread = 0;   // who that was; 0 if nobody had to be waited for
+    int64_t stopped_ns = 0;       // the last mutator stood
+    uint32_t slowest_thread = 0;  // who that was; 0 if nobody had to be waited for
   };
 
   World();
@@ -56,9 +57,10 @@ class World {
   StopTimes stop() KEEL_NO_THREAD_SAFETY_ANALYSIS;
   /// For each mutator, with the world stopped.
   void for_each_stopped(const Action& action) KEEL_NO_THREAD_SAFETY_ANALYSIS;
-  /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run, and
-  /// returns when all have run it. `on_restart` is called right before the mutators are woken, all by one call: from then on
-  /// the scheduler alone decides, and it may well give one of them the collector's own core.
+  /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run,
+  /// and returns when all have run it. `on_restart` is called right before the mutators are woken, all by one
+  /// call: from then on the scheduler alone decides, and it may well give one of them the collector's own
+  /// core.
   void resume(const Action& action, const std::function<void()>& on_restart) KEEL_NO_THREAD_SAFETY_ANALYSIS;
 
   /// Mutator's side. `self` is the caller.
@@ -79,9 +81,9 @@ class World {
 
   Mutex registry_mu_{LockRank::kRegistry};
   std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
-  const Action* action_ = nullptr;       // of the handshake in flight; published by pending_ [world.pending]
-  std::atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
-  std::atomic<uint32_t> stops_{0};       // futex word: stops ended; mutators sleep on it [world.state]
+  const Action* action_ = nullptr;     // of the handshake in flight; published by pending_ [world.pending]
+  std::atomic<uint32_t> progress_{0};  // futex word: bumped when a mutator acknowledges or blocks
+  std::atomic<uint32_t> stops_{0};     // futex word: stops ended; mutators sleep on it [world.state]
   std::atomic<int> running_{0};
 };
 

@@ -59,7 +59,8 @@ std::string cycle_fault(const json& cycle, const std::string& place, int64_t las
     const json& d = cycle["durations_ns"];
     const int64_t sum = d.at("sweep_termination").get<int64_t>() + d.at("mark").get<int64_t>() +
                         d.at("mark_termination").get<int64_t>();
-    if (sum != end - begin) return differ(place + "/durations_ns", "parts do not add up to end - begin", sum, end - begin);
+    if (sum != end - begin)
+      return differ(place + "/durations_ns", "parts do not add up to end - begin", sum, end - begin);
   }
   return {};
 }
@@ -67,28 +68,34 @@ std::string cycle_fault(const json& cycle, const std::string& place, int64_t las
 std::string memstats_fault(const json& report) {
   const json& m = report["memstats"];
   const auto number = [&](const char* key) { return m.value(key, int64_t{0}); };
-  if (m.contains("HeapInuse") && m.contains("HeapIdle") && number("HeapSys") != number("HeapInuse") + number("HeapIdle")) {
-    return differ("/memstats/HeapSys", "is not HeapInuse + HeapIdle", number("HeapSys"), number("HeapInuse") + number("HeapIdle"));
+  if (m.contains("HeapInuse") && m.contains("HeapIdle") &&
+      number("HeapSys") != number("HeapInuse") + number("HeapIdle")) {
+    return differ("/memstats/HeapSys", "is not HeapInuse + HeapIdle", number("HeapSys"),
+                  number("HeapInuse") + number("HeapIdle"));
   }
   if (m.contains("Frees") && number("HeapObjects") != number("Mallocs") - number("Frees")) {
-    return differ("/memstats/HeapObjects", "is not Mallocs - Frees", number("HeapObjects"), number("Mallocs") - number("Frees"));
+    return differ("/memstats/HeapObjects", "is not Mallocs - Frees", number("HeapObjects"),
+                  number("Mallocs") - number("Frees"));
   }
   if (number("HeapReleased") > number("HeapIdle")) return "/memstats/HeapReleased: above HeapIdle";
   const json& cycles = report["cycles"];
   if (report["collector"].value("name", "") != "keel" || cycles.empty()) return {};
   if (static_cast<int64_t>(cycles.size()) != number("NumGC")) {
-    return differ("/memstats/NumGC", "is not the number of cycles", number("NumGC"), static_cast<int64_t>(cycles.size()));
+    return differ("/memstats/NumGC", "is not the number of cycles", number("NumGC"),
+                  static_cast<int64_t>(cycles.size()));
   }
   const int64_t last = number("LastGC") - report["run"].value("started_unix_ns", int64_t{0});
   if (last != cycles.back().at("end_ns").get<int64_t>()) {
-    return differ("/memstats/LastGC", "is not the end of the last cycle", last, cycles.back()["end_ns"].get<int64_t>());
+    return differ("/memstats/LastGC", "is not the end of the last cycle", last,
+                  cycles.back()["end_ns"].get<int64_t>());
   }
   int64_t sum = 0;
   for (const json& cycle : cycles) {
     const json& d = cycle.at("durations_ns");
     sum += d.at("sweep_termination").get<int64_t>() + d.at("mark_termination").get<int64_t>();
   }
-  if (sum != number("PauseTotalNs")) return differ("/memstats/PauseTotalNs", "is not the sum of the stops", number("PauseTotalNs"), sum);
+  if (sum != number("PauseTotalNs"))
+    return differ("/memstats/PauseTotalNs", "is not the sum of the stops", number("PauseTotalNs"), sum);
   return {};
 }
 
@@ -100,7 +107,9 @@ std::string first_fault(const json& report) {
   int64_t last_number = 0;
   for (size_t i = 0; i < report["cycles"].size(); ++i) {
     const json& cycle = report["cycles"][i];
-    if (std::string fault = cycle_fault(cycle, "/cycles/" + std::to_string(i), last_end, last_number); !fault.empty()) return fault;
+    if (std::string fault = cycle_fault(cycle, "/cycles/" + std::to_string(i), last_end, last_number);
+        !fault.empty())
+      return fault;
     last_end = cycle["end_ns"].get<int64_t>();
     last_number = cycle["number"].get<int64_t>();
   }
@@ -115,7 +124,8 @@ std::string first_fault(const json& report) {
     int64_t count = 0;
     for (const json& bucket : total.at("histogram").at("buckets")) count += bucket.at(2).get<int64_t>();
     if (count != total.at("count").get<int64_t>()) {
-      return differ("/pause_totals/" + std::to_string(i) + "/count", "is not the histogram's", total["count"].get<int64_t>(), count);
+      return differ("/pause_totals/" + std::to_string(i) + "/count", "is not the histogram's",
+                    total["count"].get<int64_t>(), count);
     }
   }
   if (report.contains("memstats")) return memstats_fault(report);

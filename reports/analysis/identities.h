@@ -6,8 +6,8 @@
 
 namespace keel {
 
-/// Validates against the schema keel.report and the identities. Empty if all is well, else the first fault, named by
-/// its JSON pointer. Cost: linear in the report.
+/// Validates against the schema keel.report and the identities. Empty if all is well, else the first fault,
+/// named by its JSON pointer. Cost: linear in the report.
 std::string first_fault(const nlohmann::json& report);
 
 }  // namespace keel

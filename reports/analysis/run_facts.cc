@@ -111,15 +111,18 @@ std::vector<Fact> make_facts() {
   using enum Unit;
   using enum Better;
   std::vector<Fact> f;
-  f.push_back({"collections", kCount, kNeither, "collections",
-               [](const json& r) { return r.contains("cycles") ? Value(static_cast<double>(r["cycles"].size())) : std::nullopt; }});
+  f.push_back({"collections", kCount, kNeither, "collections", [](const json& r) {
+                 return r.contains("cycles") ? Value(static_cast<double>(r["cycles"].size())) : std::nullopt;
+               }});
   f.push_back({"collections per minute", kCount, kLower, "collections", cycles_per_minute});
-  f.push_back({"mark, median", kNanoseconds, kLower, "collections", [](const json& r) { return cycle_median(r, "/durations_ns/mark"); }});
+  f.push_back({"mark, median", kNanoseconds, kLower, "collections",
+               [](const json& r) { return cycle_median(r, "/durations_ns/mark"); }});
   f.push_back({"world stops", kCount, kNeither, "pauses", [](const json& r) -> Value {
                  if (!r.contains("cycles") || r["cycles"].empty()) return std::nullopt;
                  return static_cast<double>(stops(r, "duration_ns").size());
                }});
-  for (const auto& [name, q] : {std::pair{"p50", .5}, std::pair{"p95", .95}, std::pair{"p99", .99}, std::pair{"max", 1.0}}) {
+  for (const auto& [name, q] :
+       {std::pair{"p50", .5}, std::pair{"p95", .95}, std::pair{"p99", .99}, std::pair{"max", 1.0}}) {
     f.push_back({std::string("world stop, ") + name, kNanoseconds, kLower, "pauses",
                  [q = q](const json& r) { return stop_quantile(r, "duration_ns", q); }});
   }
@@ -130,8 +133,10 @@ std::vector<Fact> make_facts() {
                  for (double v : values) sum += v;
                  return sum;
                }});
-  f.push_back({"time to stop, p50", kNanoseconds, kLower, "pauses", [](const json& r) { return stop_quantile(r, "time_to_stop_ns", .5); }});
-  f.push_back({"time to stop, max", kNanoseconds, kLower, "pauses", [](const json& r) { return stop_quantile(r, "time_to_stop_ns", 1); }});
+  f.push_back({"time to stop, p50", kNanoseconds, kLower, "pauses",
+               [](const json& r) { return stop_quantile(r, "time_to_stop_ns", .5); }});
+  f.push_back({"time to stop, max", kNanoseconds, kLower, "pauses",
+               [](const json& r) { return stop_quantile(r, "time_to_stop_ns", 1); }});
   for (const char* kind : {"handshake", "assist", "allocation_stall"}) {
     f.push_back({std::string(kind) + ", total", kNanoseconds, kLower, "pauses",
                  [kind](const json& r) { return over_totals(r, kind, "total_ns", plus); }});
@@ -143,12 +148,15 @@ std::vector<Fact> make_facts() {
   f.push_back(field("request, p99.9", kNanoseconds, kLower, "latency", "/latency/simple/p99_9_ns"));
   f.push_back(field("request, p99.99", kNanoseconds, kLower, "latency", "/latency/simple/p99_99_ns"));
   f.push_back(field("request, max", kNanoseconds, kLower, "latency", "/latency/simple/max_ns"));
-  f.push_back(field("machine's own stalls, p99.9", kNanoseconds, kNeither, "latency", "/latency/hiccup/p99_9_ns"));
-  f.push_back(field("machine's own stalls, max", kNanoseconds, kNeither, "latency", "/latency/hiccup/max_ns"));
+  f.push_back(
+      field("machine's own stalls, p99.9", kNanoseconds, kNeither, "latency", "/latency/hiccup/p99_9_ns"));
+  f.push_back(
+      field("machine's own stalls, max", kNanoseconds, kNeither, "latency", "/latency/hiccup/max_ns"));
   f.push_back({"requests per second", kPerSecond, kHigher, "throughput", requests_per_second});
   f.push_back({"CPU per request", kNanoseconds, kLower, "throughput", cpu_seconds_per_request});
   f.push_back({"GC share of CPU", kShare, kLower, "throughput", gc_cpu_share});
-  f.push_back({"live after mark, median", kBytes, kNeither, "memory", [](const json& r) { return cycle_median(r, "/heap_bytes/live"); }});
+  f.push_back({"live after mark, median", kBytes, kNeither, "memory",
+               [](const json& r) { return cycle_median(r, "/heap_bytes/live"); }});
   f.push_back(field("resident before requests", kBytes, kLower, "memory", "/run/rss_start_bytes"));
   f.push_back(field("resident at the end", kBytes, kLower, "memory", "/run/rss_end_bytes"));
   f.push_back(field("peak resident", kBytes, kLower, "memory", "/run/peak_rss_bytes"));
@@ -166,11 +174,17 @@ const std::vector<Fact>& run_facts() {
 std::string show(const std::optional<double>& value, Unit unit) {
   if (!value) return "-";
   switch (unit) {
-    case Unit::kCount: return *value >= 100 || *value == std::floor(*value) ? fmt::format("{:.0f}", *value) : fmt::format("{:.1f}", *value);
-    case Unit::kNanoseconds: return human_duration(*value);
-    case Unit::kBytes: return human_size(*value);
-    case Unit::kPerSecond: return *value >= 1e4 ? fmt::format("{:.0f} k/s", *value / 1e3) : fmt::format("{:.0f} /s", *value);
-    case Unit::kShare: return fmt::format("{:.1f} %", *value * 100);
+    case Unit::kCount:
+      return *value >= 100 || *value == std::floor(*value) ? fmt::format("{:.0f}", *value)
+                                                           : fmt::format("{:.1f}", *value);
+    case Unit::kNanoseconds:
+      return human_duration(*value);
+    case Unit::kBytes:
+      return human_size(*value);
+    case Unit::kPerSecond:
+      return *value >= 1e4 ? fmt::format("{:.0f} k/s", *value / 1e3) : fmt::format("{:.0f} /s", *value);
+    case Unit::kShare:
+      return fmt::format("{:.1f} %", *value * 100);
   }
   return "-";
 }

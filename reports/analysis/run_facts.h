@@ -1,4 +1,5 @@
-// The figures of one report that summary and compare show, each once: name, unit, which way is better, how to read it.
+// The figures of one report that summary and compare show, each once: name, unit, which way is better, how to
+// read it.
 #pragma once
 
 #include <functional>
@@ -29,7 +30,8 @@ std::string show(const std::optional<double>& value, Unit unit);
 /// "keel", "keel ballast 1GiB", "boehm": how tables call a run.
 std::string run_label(const nlohmann::json& report);
 
-/// Value at a quantile of a histogram as reports hold it (nearest rank, middle of the bucket, at most `most`).
+/// Value at a quantile of a histogram as reports hold it (nearest rank, middle of the bucket, at most
+/// `most`).
 std::optional<double> histogram_quantile(const nlohmann::json& histogram, double q, double most);
 
 }  // namespace keel

@@ -117,7 +117,8 @@ std::optional<double> mann_whitney_p(const std::vector<double>& a, const std::ve
 }
 
 double geometric_mean(const std::vector<double>& v) {
-  const double sum = std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::log(x); });
+  const double sum =
+      std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::log(x); });
   return std::exp(sum / static_cast<double>(v.size()));
 }
 

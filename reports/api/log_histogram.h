@@ -1,8 +1,8 @@
 // Histogram with logarithmic buckets: 32 per power of two, so a value is known to within 1/64 of itself.
 //
-// One thread writes, any may read while it does: counts are relaxed atomics [hist.count] (a reader sees each count at
-// some moment; totals are exact once the writer has stopped). No allocation after construction; 15 KiB.
-// Values are nanoseconds, 0 to 2^63 - 1. Recording costs ~2 ns.
+// One thread writes, any may read while it does: counts are relaxed atomics [hist.count] (a reader sees each
+// count at some moment; totals are exact once the writer has stopped). No allocation after construction; 15
+// KiB. Values are nanoseconds, 0 to 2^63 - 1. Recording costs ~2 ns.
 #pragma once
 
 #include <algorithm>
@@ -44,8 +44,8 @@ class LogHistogram {
   [[nodiscard]] uint64_t total() const { return total_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint64_t max() const { return max_.load(std::memory_order_relaxed); }
 
-  /// The value at or below which a share `q` of all values lies (nearest rank; the middle of its bucket, at most the
-  /// maximum). 0 when empty.
+  /// The value at or below which a share `q` of all values lies (nearest rank; the middle of its bucket, at
+  /// most the maximum). 0 when empty.
   [[nodiscard]] uint64_t quantile(double q) const {
     const uint64_t n = count();
     if (n == 0) return 0;
@@ -62,7 +62,8 @@ class LogHistogram {
   template <typename Visit>
   void for_each_bucket(Visit&& visit) const {
     for (size_t i = 0; i < kBuckets; ++i) {
-      if (const uint64_t c = counts_[i].load(std::memory_order_relaxed)) visit(lower_bound(i), lower_bound(i + 1), c);
+      if (const uint64_t c = counts_[i].load(std::memory_order_relaxed))
+        visit(lower_bound(i), lower_bound(i + 1), c);
     }
   }
 

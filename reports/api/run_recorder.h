@@ -1,11 +1,11 @@
 // Run recorder: everything that is measured in one run, and the report made of it.
 //
-// It listens to a Keel heap (GcListener) or takes cycles and stops from another collector's backend, samples memory,
-// runs the control thread that measures the machine's own stalls, and writes the report of schema keel.report.
-// Recording stops nobody and allocates nothing on the GC heap; drops are counted.
+// It listens to a Keel heap (GcListener) or takes cycles and stops from another collector's backend, samples
+// memory, runs the control thread that measures the machine's own stalls, and writes the report of schema
+// keel.report. Recording stops nobody and allocates nothing on the GC heap; drops are counted.
 //
-// Threads: start(), finish() and write() from the main thread (write() also from the signal thread once start() has
-// returned); listener callbacks as GcListener says; add_thread() from any.
+// Threads: start(), finish() and write() from the main thread (write() also from the signal thread once
+// start() has returned); listener callbacks as GcListener says; add_thread() from any.
 #pragma once
 
 #include <atomic>

@@ -29,13 +29,15 @@ std::string gctrace_line(const CycleRecord& c, int64_t run_start_ns) {
   const int64_t cores = std::max<int64_t>(1, c.usable_cores);
   const auto ms = format_ns_as_ms;
   return fmt::format(
-      "gc {} @{:.3f}s {}%: {}+{}+{} ms clock, {}+{}/{}/{}+{} ms cpu, {}->{}->{} MB, {} MB goal, {} MB stacks, "
+      "gc {} @{:.3f}s {}%: {}+{}+{} ms clock, {}+{}/{}/{}+{} ms cpu, {}->{}->{} MB, {} MB goal, {} MB "
+      "stacks, "
       "{} MB globals, {} P{}",
-      c.number, static_cast<double>(c.begin_ns - run_start_ns) / 1e9, static_cast<int>(100 * c.gc_cpu_fraction),
-      ms(first), ms(mark), ms(last), ms(first * cores), ms(c.assist_ns), ms(c.dedicated_cpu_ns + c.fractional_cpu_ns),
-      ms(c.idle_cpu_ns), ms(last * cores), c.heap_begin_bytes >> 20, c.heap_mark_end_bytes >> 20,
-      c.heap_live_bytes >> 20, c.heap_goal_bytes >> 20, c.scanned_stack_bytes >> 20, c.scanned_root_bytes >> 20,
-      c.usable_cores, c.trigger == CycleTrigger::kForced ? " (forced)" : "");
+      c.number, static_cast<double>(c.begin_ns - run_start_ns) / 1e9,
+      static_cast<int>(100 * c.gc_cpu_fraction), ms(first), ms(mark), ms(last), ms(first * cores),
+      ms(c.assist_ns), ms(c.dedicated_cpu_ns + c.fractional_cpu_ns), ms(c.idle_cpu_ns), ms(last * cores),
+      c.heap_begin_bytes >> 20, c.heap_mark_end_bytes >> 20, c.heap_live_bytes >> 20, c.heap_goal_bytes >> 20,
+      c.scanned_stack_bytes >> 20, c.scanned_root_bytes >> 20, c.usable_cores,
+      c.trigger == CycleTrigger::kForced ? " (forced)" : "");
 }
 
 }  // namespace keel

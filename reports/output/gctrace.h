@@ -8,8 +8,8 @@
 
 namespace keel {
 
-/// Milliseconds as Go prints them: whole from 10 ms on, else two significant digits with at most three decimals, "0"
-/// below 1 us (fmtNSAsMS).
+/// Milliseconds as Go prints them: whole from 10 ms on, else two significant digits with at most three
+/// decimals, "0" below 1 us (fmtNSAsMS).
 std::string format_ns_as_ms(int64_t ns);
 
 /// "gc 1 @0.046s 0%: 0.081+1.1+0.071 ms clock, ... 2 P (forced)", no newline. `run_start_ns` is time zero.

@@ -1,4 +1,5 @@
-// The report of schema keel.report, version 1: from what was recorded to JSON. What was not measured is absent.
+// The report of schema keel.report, version 1: from what was recorded to JSON. What was not measured is
+// absent.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -34,7 +35,8 @@ nlohmann::json latency_json(const LogHistogram& h) {
   struct {
     const char* name;
     double q;
-  } const kQuantiles[] = {{"p50_ns", .5}, {"p90_ns", .9}, {"p99_ns", .99}, {"p99_9_ns", .999}, {"p99_99_ns", .9999}};
+  } const kQuantiles[] = {
+      {"p50_ns", .5}, {"p90_ns", .9}, {"p99_ns", .99}, {"p99_9_ns", .999}, {"p99_99_ns", .9999}};
   for (const auto& quantile : kQuantiles) {
     if (static_cast<double>(h.count()) * (1 - quantile.q) >= 1) out[quantile.name] = h.quantile(quantile.q);
   }
@@ -66,7 +68,8 @@ nlohmann::json memstats_json(const HeapStats& s) {
 }
 
 nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
-  json out{{"kind", to_string(p.kind)}, {"begin_ns", since_start(p.begin_ns)}, {"duration_ns", p.duration_ns}};
+  json out{
+      {"kind", to_string(p.kind)}, {"begin_ns", since_start(p.begin_ns)}, {"duration_ns", p.duration_ns}};
   if (p.cycle != 0) out["cycle"] = p.cycle;
   if (p.thread != 0) out["thread"] = p.thread;
   if (p.time_to_stop_ns >= 0) out["time_to_stop_ns"] = p.time_to_stop_ns;
@@ -88,10 +91,10 @@ nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
        {{"sweep_termination", c.mark_begin_ns - c.begin_ns},
         {"mark", c.mark_termination_ns - c.mark_begin_ns},
         {"mark_termination", c.end_ns - c.mark_termination_ns}}},
-      {"transition_ns",
-       {{"start", c.mark_begin_ns - c.begin_ns}, {"end", c.end_ns - c.mark_termination_ns}}},
+      {"transition_ns", {{"start", c.mark_begin_ns - c.begin_ns}, {"end", c.end_ns - c.mark_termination_ns}}},
       {"time_to_stop_ns",
-       {{"sweep_termination", c.sweep_termination_stop_ns}, {"mark_termination", c.mark_termination_stop_ns}}},
+       {{"sweep_termination", c.sweep_termination_stop_ns},
+        {"mark_termination", c.mark_termination_stop_ns}}},
       {"heap_bytes",
        {{"trigger", c.heap_trigger_bytes},
         {"begin", c.heap_begin_bytes},
@@ -100,7 +103,9 @@ nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
         {"black", c.black_bytes},
         {"goal", c.heap_goal_bytes}}},
       {"scanned_bytes",
-       {{"heap", c.scanned_heap_bytes}, {"stacks", c.scanned_stack_bytes}, {"globals", c.scanned_root_bytes}}},
+       {{"heap", c.scanned_heap_bytes},
+        {"stacks", c.scanned_stack_bytes},
+        {"globals", c.scanned_root_bytes}}},
       {"marked_objects", c.marked_objects},
       {"cpu_ns",
        {{"dedicated", c.dedicated_cpu_ns},
@@ -108,7 +113,8 @@ nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
         {"idle", c.idle_cpu_ns},
         {"assist", c.assist_ns},
         {"pause", c.pause_cpu_ns}}},
-      {"workers", {{"dedicated", c.dedicated_workers}, {"fractional", c.fractional_workers}, {"idle", c.idle_workers}}},
+      {"workers",
+       {{"dedicated", c.dedicated_workers}, {"fractional", c.fractional_workers}, {"idle", c.idle_workers}}},
       {"barrier", {{"shaded", c.barrier_shaded}, {"flushes", c.barrier_flushes}}},
       {"roots", {{"words", c.root_words}, {"hits", c.root_hits}}},
       {"termination_rounds", c.termination_rounds},
@@ -134,7 +140,10 @@ nlohmann::json RunRecorder::pause_totals() {
   json out = json::array();
   auto add = [&](const char* kind, uint32_t thread, const LogHistogram& h) {
     if (h.count() == 0) return;
-    json total{{"kind", kind}, {"count", h.count()}, {"total_ns", h.total()}, {"max_ns", h.max()},
+    json total{{"kind", kind},
+               {"count", h.count()},
+               {"total_ns", h.total()},
+               {"max_ns", h.max()},
                {"histogram", histogram_json(h)}};
     if (thread != 0) total["thread"] = thread;
     out.push_back(std::move(total));
@@ -196,7 +205,8 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
   for (const Sample& s : samples_) {
     json sample{{"at_ns", since_start(s.at_ns)}, {"rss_bytes", s.rss_bytes}};
     if (s.heap.heap_bytes) sample["heap_bytes"] = *s.heap.heap_bytes;
-    if (s.heap.goal_bytes && *s.heap.goal_bytes < uint64_t{1} << 62) sample["heap_goal_bytes"] = *s.heap.goal_bytes;
+    if (s.heap.goal_bytes && *s.heap.goal_bytes < uint64_t{1} << 62)
+      sample["heap_goal_bytes"] = *s.heap.goal_bytes;
     if (s.heap.last_gc_unix_ns && *s.heap.last_gc_unix_ns != 0) {
       sample["last_gc_ns"] = *s.heap.last_gc_unix_ns - started_unix_ns_;
     }
@@ -205,13 +215,17 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
   }
   json threads = json::array();
   for (const ThreadUse& t : threads_) {
-    json thread{{"id", t.id}, {"name", t.name}, {"role", t.role}, {"cpu_ns", t.cpu_ns},
+    json thread{{"id", t.id},
+                {"name", t.name},
+                {"role", t.role},
+                {"cpu_ns", t.cpu_ns},
                 {"involuntary_switches", t.involuntary_switches}};
     if (t.assist_ns >= 0) {
       thread["assist_ns"] = t.assist_ns;
     } else {
       for (const auto& log : logs_) {
-        if (log->thread() == t.id && !cycles_.empty()) thread["assist_ns"] = log->totals(PauseKind::kAssist).total();
+        if (log->thread() == t.id && !cycles_.empty())
+          thread["assist_ns"] = log->totals(PauseKind::kAssist).total();
       }
     }
     threads.push_back(std::move(thread));
@@ -255,10 +269,13 @@ Result<bool> check_report_path(const std::string& option, const std::string& pat
   if (path == "-") return true;
   const std::filesystem::path file(path);
   std::error_code error;
-  if (std::filesystem::is_directory(file, error)) return Error{"option " + option + ": '" + path + "' is a folder"};
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  if (std::filesystem::is_directory(file, error))
+    return Error{"option " + option + ": '" + path + "' is a folder"};
+  const std::filesystem::path folder =
+      file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
   if (!std::filesystem::is_directory(folder, error)) {
-    return Error{"option " + option + ": '" + path + "' cannot be written: no folder '" + folder.string() + "'"};
+    return Error{"option " + option + ": '" + path + "' cannot be written: no folder '" + folder.string() +
+                 "'"};
   }
   if (access(folder.c_str(), W_OK) != 0) {
     return Error{"option " + option + ": '" + path + "' cannot be written: " + std::strerror(errno)};

@@ -36,7 +36,8 @@ std::string cpu_model() {
 std::string chosen(const std::string& line) {
   const size_t open = line.find('[');
   const size_t close = line.find(']');
-  return open == std::string::npos || close == std::string::npos ? line : line.substr(open + 1, close - open - 1);
+  return open == std::string::npos || close == std::string::npos ? line
+                                                                 : line.substr(open + 1, close - open - 1);
 }
 
 }  // namespace
@@ -49,10 +50,12 @@ nlohmann::json environment_json(bool anonymous) {
   e["kernel"] = std::string(name.sysname) + " " + name.release;
   if (const std::string model = cpu_model(); !model.empty()) e["cpu_model"] = model;
   e["cores"] = usable_cores();
-  if (const std::string smt = first_line("/sys/devices/system/cpu/smt/active"); !smt.empty()) e["smt_siblings"] = smt == "1";
+  if (const std::string smt = first_line("/sys/devices/system/cpu/smt/active"); !smt.empty())
+    e["smt_siblings"] = smt == "1";
   e["memory_bytes"] = physical_memory_bytes();
   e["page_bytes"] = sysconf(_SC_PAGESIZE);
-  if (const std::string thp = chosen(first_line("/sys/kernel/mm/transparent_hugepage/enabled")); !thp.empty()) {
+  if (const std::string thp = chosen(first_line("/sys/kernel/mm/transparent_hugepage/enabled"));
+      !thp.empty()) {
     e["transparent_huge_pages"] = thp;
   }
   if (const std::string mode = first_line("/proc/sys/vm/overcommit_memory"); !mode.empty()) {

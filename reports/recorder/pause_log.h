@@ -1,8 +1,9 @@
 // Pause log of one thread: totals that never lose anything, and a ring of single pauses that may.
 //
-// The thread writes, the recorder's own thread drains. [ring.publish]: the writer fills a record and releases `head_`;
-// the reader acquires it; the reader releases `tail_` and the writer acquires that before it reuses a place. A full
-// ring drops the record, which is counted; the totals have it all the same. No allocation after construction.
+// The thread writes, the recorder's own thread drains. [ring.publish]: the writer fills a record and releases
+// `head_`; the reader acquires it; the reader releases `tail_` and the writer acquires that before it reuses
+// a place. A full ring drops the record, which is counted; the totals have it all the same. No allocation
+// after construction.
 #pragma once
 
 #include <array>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include "allocator/base/mutex.h"
 #include "collector/api/events.h"
 #include "reports/api/log_histogram.h"
 
@@ -33,14 +35,17 @@ class PauseLog {
 
   /// Threads: one reader. Calls visit(pause) for every record not yet drained.
   template <typename Visit>
-  void drain(Visit&& visit) {
+  void drain(Visit&& visit)
+      KEEL_NO_THREAD_SAFETY_ANALYSIS {  // the callback may need locks that the caller holds
     const uint64_t head = head_.load(std::memory_order_acquire);  // [ring.publish]
     uint64_t tail = tail_.load(std::memory_order_relaxed);        // relaxed: only we write it
     for (; tail != head; ++tail) visit(ring_[tail % kCapacity]);
     tail_.store(tail, std::memory_order_release);
   }
 
-  [[nodiscard]] const LogHistogram& totals(PauseKind kind) const { return totals_[static_cast<size_t>(kind)]; }
+  [[nodiscard]] const LogHistogram& totals(PauseKind kind) const {
+    return totals_[static_cast<size_t>(kind)];
+  }
   [[nodiscard]] uint64_t recorded() const { return head_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint32_t thread() const { return thread_; }

@@ -47,7 +47,8 @@ Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
     if (!options_.events_path.empty()) {
       events_ = std::fopen(options_.events_path.c_str(), "we");
       if (events_ == nullptr) {
-        return Error{"option --events: '" + options_.events_path + "' cannot be written: " + std::strerror(errno)};
+        return Error{"option --events: '" + options_.events_path +
+                     "' cannot be written: " + std::strerror(errno)};
       }
       write_event({{"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}});
     }
@@ -144,7 +145,7 @@ void RunRecorder::keep_longest(const PauseRecord& pause) {
 
 void RunRecorder::drain_logs() {
   for (auto& log : logs_) {
-    log->drain([this](const PauseRecord& pause) {
+    log->drain([this](const PauseRecord& pause) KEEL_REQUIRES(mu_) {
       keep_longest(pause);
       if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
     });

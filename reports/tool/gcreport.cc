@@ -33,9 +33,12 @@ json read_file(const std::string& path) {
 // A report this tool may read figures from: right schema, right version.
 json load(const std::string& path) {
   json report = read_file(path);
-  if (!report.is_object() || report.value("schema", json()) != "keel.report") bad_input("'" + path + "' is not a keel.report");
-  if (report.value("schema_version", json()) != 1) bad_input("'" + path + "' has another schema_version than 1");
-  if (const std::string fault = first_fault(report); !fault.empty()) bad_input("'" + path + "' is not valid: " + fault);
+  if (!report.is_object() || report.value("schema", json()) != "keel.report")
+    bad_input("'" + path + "' is not a keel.report");
+  if (report.value("schema_version", json()) != 1)
+    bad_input("'" + path + "' has another schema_version than 1");
+  if (const std::string fault = first_fault(report); !fault.empty())
+    bad_input("'" + path + "' is not valid: " + fault);
   return report;
 }
 
@@ -70,14 +73,16 @@ void print_table(const std::vector<Row>& rows, bool markdown) {
 
 std::string machine_of(const json& report) {
   const json e = report.value("environment", json::object());
-  return e.value("cpu_model", "?") + ", " + std::to_string(e.value("cores", 0)) + " cores, " + e.value("kernel", "?");
+  return e.value("cpu_model", "?") + ", " + std::to_string(e.value("cores", 0)) + " cores, " +
+         e.value("kernel", "?");
 }
 
 int summary(const std::vector<std::string>& files, bool markdown) {
   std::vector<json> reports;
   for (const std::string& file : files) reports.push_back(load(file));
   Row head{"run"};
-  for (const json& r : reports) head.push_back(run_label(r) + (r.value("complete", false) ? "" : " (incomplete)"));
+  for (const json& r : reports)
+    head.push_back(run_label(r) + (r.value("complete", false) ? "" : " (incomplete)"));
   std::vector<Row> rows{head};
   std::string group;
   for (const Fact& fact : run_facts()) {
@@ -95,7 +100,8 @@ int summary(const std::vector<std::string>& files, bool markdown) {
     }
     rows.push_back(row);
   }
-  std::cout << "workload " << reports[0]["workload"].value("name", "?") << ", " << machine_of(reports[0]) << "\n\n";
+  std::cout << "workload " << reports[0]["workload"].value("name", "?") << ", " << machine_of(reports[0])
+            << "\n\n";
   print_table(rows, markdown);
   return 0;
 }
@@ -116,7 +122,8 @@ std::vector<double> values_of(const Side& side, const Fact& fact) {
 std::string with_interval(const std::vector<double>& values, Unit unit) {
   if (values.empty()) return "-";
   std::string text = show(median(values), unit);
-  if (const auto i = median_interval(values)) text += " [" + show(i->low, unit) + ", " + show(i->high, unit) + "]";
+  if (const auto i = median_interval(values))
+    text += " [" + show(i->low, unit) + ", " + show(i->high, unit) + "]";
   return text;
 }
 
@@ -149,10 +156,11 @@ int compare(const Side& a, const Side& b, bool markdown, bool as_json) {
     if (c.ratio && fact.better != Better::kNeither) {
       ratios.push_back(fact.better == Better::kLower ? *c.ratio : 1 / *c.ratio);
     }
-    rows.push_back({fact.name, with_interval(c.a, fact.unit), with_interval(c.b, fact.unit),
-                    c.ratio ? fmt::format("{:.3f}", *c.ratio) : "-",
-                    c.interval ? fmt::format("{:.3f} … {:.3f}", c.interval->low, c.interval->high) : "-",
-                    !c.p ? "-" : (significant ? fmt::format("{:.3f}", *c.p) : fmt::format("~ {:.3f}", *c.p))});
+    rows.push_back(
+        {fact.name, with_interval(c.a, fact.unit), with_interval(c.b, fact.unit),
+         c.ratio ? fmt::format("{:.3f}", *c.ratio) : "-",
+         c.interval ? fmt::format("{:.3f} … {:.3f}", c.interval->low, c.interval->high) : "-",
+         !c.p ? "-" : (significant ? fmt::format("{:.3f}", *c.p) : fmt::format("~ {:.3f}", *c.p))});
     json row{{"name", fact.name}, {"a", c.a}, {"b", c.b}};
     if (c.ratio) row["ratio"] = *c.ratio;
     if (c.interval) row["ratio_95"] = {c.interval->low, c.interval->high};
@@ -160,7 +168,8 @@ int compare(const Side& a, const Side& b, bool markdown, bool as_json) {
     out["facts"].push_back(row);
   }
   if (!ratios.empty()) {
-    rows.push_back({"geometric mean (below 1: " + a.label + " is better)", "", "", fmt::format("{:.3f}", geometric_mean(ratios)), "", ""});
+    rows.push_back({"geometric mean (below 1: " + a.label + " is better)", "", "",
+                    fmt::format("{:.3f}", geometric_mean(ratios)), "", ""});
     out["geometric_mean"] = geometric_mean(ratios);
   }
   if (as_json) {
@@ -168,7 +177,8 @@ int compare(const Side& a, const Side& b, bool markdown, bool as_json) {
     return 0;
   }
   print_table(rows, markdown);
-  std::cout << "\nmedian [95 % interval from order statistics, n >= 6]; ratio of medians with bootstrap interval; p by "
+  std::cout << "\nmedian [95 % interval from order statistics, n >= 6]; ratio of medians with bootstrap "
+               "interval; p by "
                "Mann-Whitney; ~ not significant at 5 %\n";
   return 0;
 }
@@ -180,7 +190,9 @@ void refuse_other_machines(const std::vector<const Side*>& sides, bool anyway) {
     for (const json& r : side->reports) {
       const std::string machine = machine_of(r);
       if (first.empty()) first = machine;
-      if (machine != first && !anyway) bad_input("runs of different machines: '" + first + "' and '" + machine + "' (--anyway compares them)");
+      if (machine != first && !anyway)
+        bad_input("runs of different machines: '" + first + "' and '" + machine +
+                  "' (--anyway compares them)");
       const std::string name = r["workload"].value("name", "?");
       if (workload.empty()) workload = name;
       if (name != workload) bad_input("runs of different workloads: '" + workload + "' and '" + name + "'");
@@ -190,12 +202,15 @@ void refuse_other_machines(const std::vector<const Side*>& sides, bool anyway) {
 
 // The group of a report under --by: a few short names, or a JSON pointer.
 std::string key_of(const json& report, const std::string& by) {
-  static const std::map<std::string, std::string> kShort{{"collector", "/collector/name"}, {"gogc", "/collector/gogc_percent"},
-                                                         {"ballast", "/collector/ballast_bytes"}, {"barrier", "/collector/barrier"},
-                                                         {"threads", "/workload/threads"}, {"roots", "/collector/roots"}};
+  static const std::map<std::string, std::string> kShort{
+      {"collector", "/collector/name"},        {"gogc", "/collector/gogc_percent"},
+      {"ballast", "/collector/ballast_bytes"}, {"barrier", "/collector/barrier"},
+      {"threads", "/workload/threads"},        {"roots", "/collector/roots"}};
   const auto found = kShort.find(by);
   const std::string path = found != kShort.end() ? found->second : by;
-  if (path.empty() || path[0] != '/') bad_input("option --by: '" + by + "' is not one of collector, gogc, ballast, barrier, threads, roots, or a JSON pointer");
+  if (path.empty() || path[0] != '/')
+    bad_input("option --by: '" + by +
+              "' is not one of collector, gogc, ballast, barrier, threads, roots, or a JSON pointer");
   const json::json_pointer pointer(path);
   if (!report.contains(pointer)) return "absent";
   const json& value = report[pointer];
@@ -220,11 +235,14 @@ int main(int argc, char** argv) {
   CLI::App* compare_command = app.add_subcommand("compare", "any number of runs a side, with statistics");
   compare_command->add_option("reports", files, "runs of side A (or of all sides with --by)")->required();
   compare_command->add_option("--vs", others, "runs of side B");
-  compare_command->add_option("--by", by, "group by collector, gogc, ballast, barrier, threads, roots or a JSON pointer; each against the first");
+  compare_command->add_option(
+      "--by", by,
+      "group by collector, gogc, ballast, barrier, threads, roots or a JSON pointer; each against the first");
   compare_command->add_flag("--markdown", markdown, "a Markdown table");
   compare_command->add_flag("--json", as_json, "JSON");
   compare_command->add_flag("--anyway", anyway, "even if the machines differ");
-  CLI::App* validate_command = app.add_subcommand("validate", "against the schema and the identities between fields");
+  CLI::App* validate_command =
+      app.add_subcommand("validate", "against the schema and the identities between fields");
   validate_command->add_option("reports", files, "reports")->required();
   try {
     app.parse(argc, argv);

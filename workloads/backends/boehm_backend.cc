@@ -24,10 +24,18 @@ void on_event(GC_EventType event) {
       e.cycle = {};
       e.cycle.begin_ns = now;
       break;
-    case GC_EVENT_PRE_STOP_WORLD: e.stop_begin_ns = now; break;
-    case GC_EVENT_POST_STOP_WORLD: e.stopped_ns = now; break;
-    case GC_EVENT_MARK_START: e.mark_begin_ns = now; break;
-    case GC_EVENT_MARK_END: e.cycle.mark_ns = now - e.mark_begin_ns; break;
+    case GC_EVENT_PRE_STOP_WORLD:
+      e.stop_begin_ns = now;
+      break;
+    case GC_EVENT_POST_STOP_WORLD:
+      e.stopped_ns = now;
+      break;
+    case GC_EVENT_MARK_START:
+      e.mark_begin_ns = now;
+      break;
+    case GC_EVENT_MARK_END:
+      e.cycle.mark_ns = now - e.mark_begin_ns;
+      break;
     case GC_EVENT_POST_START_WORLD: {
       PauseRecord pause;
       pause.cycle = static_cast<uint32_t>(GC_get_gc_no());
@@ -50,7 +58,8 @@ void on_event(GC_EventType event) {
       BoehmBackend::Runtime::last_gc().store(e.cycle.end_unix_ns, std::memory_order_relaxed);
       e.recorder->add_foreign_cycle(e.cycle);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -95,7 +104,8 @@ void BoehmBackend::Runtime::sections(nlohmann::json& out) {
   if (const int64_t last = last_gc().load(std::memory_order_relaxed)) out["memstats"]["LastGC"] = last;
 }
 
-BoehmBackend::Thread::Thread(Runtime&, const std::string&) : id_(g_next_id.fetch_add(1, std::memory_order_relaxed)) {
+BoehmBackend::Thread::Thread(Runtime&, const std::string&)
+    : id_(g_next_id.fetch_add(1, std::memory_order_relaxed)) {
   if (GC_thread_is_registered() != 0) return;
   GC_stack_base base;
   GC_get_stack_base(&base);

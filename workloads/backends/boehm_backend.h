@@ -1,5 +1,6 @@
-// The Boehm collector as a backend, set up as its own users would: thread-local allocation, parallel markers, pointer-
-// free memory as atomic. Only in executables of its own: it installs signal handlers and wraps threads.
+// The Boehm collector as a backend, set up as its own users would: thread-local allocation, parallel markers,
+// pointer- free memory as atomic. Only in executables of its own: it installs signal handlers and wraps
+// threads.
 #pragma once
 
 #ifndef GC_THREADS
@@ -42,7 +43,10 @@ struct BoehmBackend {
 
   /// A type is pointer-free to Boehm if its author says so.
   template <typename T>
-  static constexpr bool kAtomic = requires { T::kNoPointers; } || std::is_arithmetic_v<T>;
+  static constexpr bool kAtomic = requires {
+    T::kNoPointers;
+  }
+  || std::is_arithmetic_v<T>;
 
   static void* checked(void* p) {
     if (p == nullptr) throw std::bad_alloc();

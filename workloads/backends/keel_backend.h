@@ -46,7 +46,8 @@ struct KeelBackend {
 
   class Runtime {
    public:
-    Runtime(const CommonOptions& options, RunRecorder& recorder) : heap_(with_listener(options.heap, recorder)) {
+    Runtime(const CommonOptions& options, RunRecorder& recorder)
+        : heap_(with_listener(options.heap, recorder)) {
       recorder.set_reserved_bytes([this] { return unused_addresses(); });
     }
     void collect() { heap_.collect(); }
@@ -60,8 +61,11 @@ struct KeelBackend {
       if (out.value("interrupted", false)) return;
       nlohmann::json layouts = nlohmann::json::array();
       for (const LayoutStats& l : heap_.layouts()) {
-        layouts.push_back({{"layout", l.layout}, {"spans", l.spans}, {"objects", l.objects},
-                           {"used_bytes", l.used_bytes}, {"waste_bytes", l.waste_bytes}});
+        layouts.push_back({{"layout", l.layout},
+                           {"spans", l.spans},
+                           {"objects", l.objects},
+                           {"used_bytes", l.used_bytes},
+                           {"waste_bytes", l.waste_bytes}});
       }
       out["heap_by_layout"] = std::move(layouts);
     }

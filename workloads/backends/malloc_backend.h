@@ -1,4 +1,5 @@
-// malloc as a backend: zeroed on allocation like the others, freed by the thread and at the time the program would.
+// malloc as a backend: zeroed on allocation like the others, freed by the thread and at the time the program
+// would.
 #pragma once
 
 #include <malloc.h>

@@ -1,5 +1,5 @@
-// Entry point of `ballast`: parse, then run on the chosen collector. Compiled twice: the Boehm collector gets an
-// executable of its own, which `--collector boehm` starts by itself.
+// Entry point of `ballast`: parse, then run on the chosen collector. Compiled twice: the Boehm collector gets
+// an executable of its own, which `--collector boehm` starts by itself.
 #include "workloads/ballast/ballast.h"
 
 #include <unistd.h>
@@ -33,7 +33,8 @@ int run_on(const CommonOptions& options, const BallastSettings& settings, KeyLis
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::string other = self.string() + "-boehm";
   execv(other.c_str(), argv);
-  exit_bad_input("ballast", "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
+  exit_bad_input("ballast",
+                 "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
 }
 #endif
 
@@ -46,12 +47,15 @@ int main(int argc, char** argv) {
   parser.count("--objects", settings.objects, 1, 1000000, "objects per response");
   parser.count("--object-bytes", settings.object_bytes, 24, 32768, "bytes of each, 24 to 32768");
   parser.real("--replace", settings.replace_percent, 0, 100, "percent of requests that replace an entry");
-  parser.count("--collections", settings.collections, 0, 1000000, "forced collections, spread over --operations");
-  parser.count("--rate", settings.rate, 0, 1000000000, "open loop: requests per second of all threads; 0: closed");
+  parser.count("--collections", settings.collections, 0, 1000000,
+               "forced collections, spread over --operations");
+  parser.count("--rate", settings.rate, 0, 1000000000,
+               "open loop: requests per second of all threads; 0: closed");
   parser.text("--keys", settings.keys_file, "file of keys, one a line [Debian's package lists]");
   const CommonOptions options = parser.parse(argc, argv);
   if (settings.collections != 0 && options.operations == 0) {
-    exit_bad_input("ballast", "option --collections: " + std::to_string(settings.collections) + " needs --operations");
+    exit_bad_input("ballast",
+                   "option --collections: " + std::to_string(settings.collections) + " needs --operations");
   }
   if (settings.live_bytes == 0) exit_bad_input("ballast", "option --live: '0B' is outside [1B, 8388607TiB]");
   Result<KeyList> keys = load_keys(settings.keys_file, options.seed);
@@ -61,11 +65,15 @@ int main(int argc, char** argv) {
 #else
   switch (options.collector) {
     case Collector::kBoehm:
-    case Collector::kBoehmIncremental: start_boehm(argv);
-    case Collector::kMalloc: return run_on<MallocBackend>(options, settings, std::move(keys).value());
-    case Collector::kKeel: break;
+    case Collector::kBoehmIncremental:
+      start_boehm(argv);
+    case Collector::kMalloc:
+      return run_on<MallocBackend>(options, settings, std::move(keys).value());
+    case Collector::kKeel:
+      break;
   }
-  if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, settings, std::move(keys).value());
-  return run_on<KeelBackend<false>>(options, settings, std::move(keys).value());
+  if (options.heap.roots == Roots::kPrecise)
+    return run_on<KeelBackend<true> >(options, settings, std::move(keys).value());
+  return run_on<KeelBackend<false> >(options, settings, std::move(keys).value());
 #endif
 }

@@ -1,11 +1,12 @@
 // `ballast`: a service in miniature, with or without a huge untouched object on its heap.
 //
-// What it presses on: pacing and assists. Requests make garbage at a steady rate over a steady live set, so the number
-// of cycles follows from the heap goal alone: with live bytes L and a ballast of B bytes, cycles fall as L / (L + B).
-// Origin: the heap ballast of Twitch's front end (R. Engers, 2019). See docs/ballast.md for the law and the figures.
+// What it presses on: pacing and assists. Requests make garbage at a steady rate over a steady live set, so
+// the number of cycles follows from the heap goal alone: with live bytes L and a ballast of B bytes, cycles
+// fall as L / (L + B). Origin: the heap ballast of Twitch's front end (R. Engers, 2019). See docs/ballast.md
+// for the law and the figures.
 //
-// A request: look a key up, build a response out of many small objects that point to the entry, walk it, drop it; now
-// and then replace the entry. Each mutator owns a shard of the store.
+// A request: look a key up, build a response out of many small objects that point to the entry, walk it, drop
+// it; now and then replace the entry. Each mutator owns a shard of the store.
 #pragma once
 
 #include <algorithm>
@@ -27,11 +28,11 @@ namespace keel {
 
 struct BallastSettings {
   uint64_t live_bytes = 64 * kMiB;
-  uint64_t objects = 64;        // per request
+  uint64_t objects = 64;  // per request
   uint64_t object_bytes = 96;
   double replace_percent = 1;
-  uint64_t collections = 0;     // forced, spread over the run
-  uint64_t rate = 0;            // requests per second of all threads; 0: closed loop
+  uint64_t collections = 0;  // forced, spread over the run
+  uint64_t rate = 0;         // requests per second of all threads; 0: closed loop
   std::string keys_file;
 };
 
@@ -51,8 +52,12 @@ class BallastWorkload {
   using Local = typename B::template Local<T>;
 
   BallastWorkload(Session& session, const BallastSettings& settings, KeyList keys)
-      : session_(session), options_(session.options()), settings_(settings), keys_(std::move(keys)),
-        ready_(options_.threads), workers_(static_cast<size_t>(options_.threads)) {}
+      : session_(session),
+        options_(session.options()),
+        settings_(settings),
+        keys_(std::move(keys)),
+        ready_(options_.threads),
+        workers_(static_cast<size_t>(options_.threads)) {}
 
   int run() {
     RunRecorder& recorder = session_.recorder();
@@ -75,8 +80,8 @@ class BallastWorkload {
   struct Worker {
     std::unique_ptr<Store<B>> store;
     LogHistogram latency;
-    std::string scratch;                 // for keys past the end of the list
-    std::atomic<uint64_t> requests{0};   // relaxed [stats]: written by its thread, read for the progress bar
+    std::string scratch;                // for keys past the end of the list
+    std::atomic<uint64_t> requests{0};  // relaxed [stats]: written by its thread, read for the progress bar
     uint64_t measured_requests = 0;
     uint64_t replaced = 0;
     std::thread thread;
@@ -89,7 +94,8 @@ class BallastWorkload {
         ballast.reset(static_cast<unsigned char*>(B::make_bytes(options_.ballast_bytes)));
       }
     } catch (const std::bad_alloc& e) {
-      session_.fail_out_of_memory(std::string("ballast of ") + format_size(options_.ballast_bytes) + ": " + e.what());
+      session_.fail_out_of_memory(std::string("ballast of ") + format_size(options_.ballast_bytes) + ": " +
+                                  e.what());
       return;
     }
     for (size_t t = 0; t < workers_.size(); ++t) {
@@ -131,8 +137,12 @@ class BallastWorkload {
                  ? static_cast<double>(total_requests()) / static_cast<double>(options_.operations)
                  : static_cast<double>(now_ns() - begin) / static_cast<double>(options_.duration_ns);
     };
-    session_.wait([&] { return options_.operations != 0 ? finished_.load(std::memory_order_relaxed) == workers_.size() : now_ns() >= end; },
-                  share, "serving");
+    session_.wait(
+        [&] {
+          return options_.operations != 0 ? finished_.load(std::memory_order_relaxed) == workers_.size()
+                                          : now_ns() >= end;
+        },
+        share, "serving");
     stop_.store(true, std::memory_order_relaxed);
     recorder.end_measured();
   }
@@ -167,7 +177,8 @@ class BallastWorkload {
     for (const std::string& key : keys_.keys) key_bytes += key.size();
     const uint64_t each = Store<B>::entry_bytes(key_bytes / keys_.keys.size()) + 2 * sizeof(void*);
     worker.store = std::make_unique<Store<B>>(std::max<uint64_t>(1, share / each));
-    for (uint64_t i = t; worker.store->entries() == 0 || worker.store->live_bytes() < share; i += workers_.size()) {
+    for (uint64_t i = t; worker.store->entries() == 0 || worker.store->live_bytes() < share;
+         i += workers_.size()) {
       worker.store->insert(key_at(i, worker.scratch));
     }
   }
@@ -186,13 +197,17 @@ class BallastWorkload {
     Worker& worker = *workers_[t];
     Rng rng(options_.seed * 0x10001 + t);
     const uint64_t quota = options_.operations == 0 ? ~uint64_t{0} : share_of(options_.operations, t);
-    const uint64_t collect_every = settings_.collections != 0 && t == 0 ? std::max<uint64_t>(1, quota / settings_.collections) : 0;
-    const int64_t interval_ns =
-        settings_.rate == 0 ? 0 : static_cast<int64_t>(1e9 * static_cast<double>(workers_.size()) / static_cast<double>(settings_.rate));
+    const uint64_t collect_every =
+        settings_.collections != 0 && t == 0 ? std::max<uint64_t>(1, quota / settings_.collections) : 0;
+    const int64_t interval_ns = settings_.rate == 0
+                                    ? 0
+                                    : static_cast<int64_t>(1e9 * static_cast<double>(workers_.size()) /
+                                                           static_cast<double>(settings_.rate));
     const int64_t measure_from = measure_from_ns_.load(std::memory_order_relaxed);
     int64_t begin = now_ns();
     int64_t due = begin;
-    for (uint64_t n = 0; n < quota && !stop_.load(std::memory_order_relaxed) && !session_.stop_requested(); ++n) {
+    for (uint64_t n = 0; n < quota && !stop_.load(std::memory_order_relaxed) && !session_.stop_requested();
+         ++n) {
       if (interval_ns != 0) {
         due += interval_ns;
         if (now_ns() < due) {
@@ -270,11 +285,14 @@ class BallastWorkload {
       live_bytes_ += worker->store->live_bytes();
       measured_requests_ += worker->measured_requests;
     }
-    const bool passed = intact && !damaged_.load(std::memory_order_relaxed) && entries == entries_ && versions == replaced_;
-    session_.set_self_check(passed, passed ? std::to_string(entries) + " entries intact, " + std::to_string(versions) + " replacements"
-                                           : "entries " + std::to_string(entries) + " of " + std::to_string(entries_) +
-                                                 ", versions " + std::to_string(versions) + " of " + std::to_string(replaced_) +
-                                                 (intact ? "" : ", an entry is damaged"));
+    const bool passed =
+        intact && !damaged_.load(std::memory_order_relaxed) && entries == entries_ && versions == replaced_;
+    session_.set_self_check(
+        passed,
+        passed ? std::to_string(entries) + " entries intact, " + std::to_string(versions) + " replacements"
+               : "entries " + std::to_string(entries) + " of " + std::to_string(entries_) + ", versions " +
+                     std::to_string(versions) + " of " + std::to_string(replaced_) +
+                     (intact ? "" : ", an entry is damaged"));
   }
 
   [[nodiscard]] nlohmann::json results() const {
@@ -284,7 +302,9 @@ class BallastWorkload {
             {"entries", entries_},
             {"live_bytes", live_bytes_},
             {"response_bytes", settings_.objects * B::slot_bytes(settings_.object_bytes)},
-            {"keys", {{"source", options_.anonymous && !settings_.keys_file.empty() ? "file" : keys_.source}, {"count", keys_.keys.size()}}}};
+            {"keys",
+             {{"source", options_.anonymous && !settings_.keys_file.empty() ? "file" : keys_.source},
+              {"count", keys_.keys.size()}}}};
   }
 
   Session& session_;

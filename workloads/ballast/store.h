@@ -1,7 +1,9 @@
-// The store of one mutator: live entries keyed by real strings, in a chained hash table on the collected heap.
+// The store of one mutator: live entries keyed by real strings, in a chained hash table on the collected
+// heap.
 //
-// Each thread owns a shard and nobody else touches it, so the same source is right on every backend. The shape is
-// ordinary: a pointer array of buckets, entries with a chain and a key string, values inside the entry.
+// Each thread owns a shard and nobody else touches it, so the same source is right on every backend. The
+// shape is ordinary: a pointer array of buckets, entries with a chain and a key string, values inside the
+// entry.
 #pragma once
 
 #include <array>

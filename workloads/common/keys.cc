@@ -21,7 +21,8 @@ constexpr size_t kGeneratedKeys = 200'000;
 
 Result<KeyList> from_file(const std::string& name) {
   std::error_code error;
-  if (std::filesystem::is_directory(name, error)) return Error{"option --keys: '" + name + "' is a folder, not a file"};
+  if (std::filesystem::is_directory(name, error))
+    return Error{"option --keys: '" + name + "' is a folder, not a file"};
   std::ifstream file(name, std::ios::binary);
   if (!file) return Error{"option --keys: '" + name + "' cannot be read: " + std::strerror(errno)};
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
@@ -34,8 +35,8 @@ Result<KeyList> from_file(const std::string& name) {
   for (size_t begin = 0; begin < text.size() && list.keys.size() < kMostKeys; ++line) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     if (end - begin > kLongestKey) {
-      return Error{"option --keys: '" + name + "' line " + std::to_string(line) + " has " + std::to_string(end - begin) +
-                   " bytes, above 65536"};
+      return Error{"option --keys: '" + name + "' line " + std::to_string(line) + " has " +
+                   std::to_string(end - begin) + " bytes, above 65536"};
     }
     if (end > begin) list.keys.emplace_back(text, begin, end - begin);
     begin = end + 1;
@@ -67,8 +68,9 @@ Result<KeyList> load_keys(const std::string& file, uint64_t seed) {
   Rng rng(seed);
   for (size_t i = 0; i < kGeneratedKeys; ++i) {
     char text[96];
-    std::snprintf(text, sizeof text, "/generated/%03llx/%06zu/%016llx", static_cast<unsigned long long>(rng.below(4096)),
-                  i, static_cast<unsigned long long>(rng.next()));
+    std::snprintf(text, sizeof text, "/generated/%03llx/%06zu/%016llx",
+                  static_cast<unsigned long long>(rng.below(4096)), i,
+                  static_cast<unsigned long long>(rng.next()));
     list.keys.emplace_back(text);
   }
   return list;

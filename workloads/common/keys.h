@@ -14,8 +14,8 @@ struct KeyList {
   std::string source;  // said in the report and on the terminal
 };
 
-/// Keys of `file`; if empty, the Debian package lists; if there are none, generated ones. Errors: the file does not
-/// exist, is empty, or is binary (a NUL byte or a line above 64 KiB), with the place.
+/// Keys of `file`; if empty, the Debian package lists; if there are none, generated ones. Errors: the file
+/// does not exist, is empty, or is binary (a NUL byte or a line above 64 KiB), with the place.
 Result<KeyList> load_keys(const std::string& file, uint64_t seed);
 
 }  // namespace keel

@@ -39,18 +39,22 @@ Result<bool> parse_switch(const std::string& text, bool& value) {
 }
 
 // Flags that only a Keel heap understands; the other collectors refuse them.
-constexpr const char* kKeelOnly[] = {"--barrier", "--transitions", "--gogc",       "--assists",    "--periodic",
-                                     "--roots",   "--debug",       "--mark-workers", "--retain",   "--huge-pages",
-                                     "--gctrace", "--goal",        "--memory-limit"};
+constexpr const char* kKeelOnly[] = {
+    "--barrier",      "--transitions", "--gogc",       "--assists", "--periodic", "--roots",       "--debug",
+    "--mark-workers", "--retain",      "--huge-pages", "--gctrace", "--goal",     "--memory-limit"};
 
 }  // namespace
 
 const char* to_string(Collector collector) {
   switch (collector) {
-    case Collector::kKeel: return "keel";
-    case Collector::kBoehm: return "boehm";
-    case Collector::kBoehmIncremental: return "boehm-incremental";
-    case Collector::kMalloc: return "malloc";
+    case Collector::kKeel:
+      return "keel";
+    case Collector::kBoehm:
+      return "boehm";
+    case Collector::kBoehmIncremental:
+      return "boehm-incremental";
+    case Collector::kMalloc:
+      return "malloc";
   }
   return "";
 }
@@ -66,7 +70,8 @@ OptionParser::OptionParser(std::string name, std::string description)
   add_common();
 }
 
-CLI::Option* OptionParser::add(const std::string& flag, const std::string& type, const std::string& help, Setter set) {
+CLI::Option* OptionParser::add(const std::string& flag, const std::string& type, const std::string& help,
+                               Setter set) {
   return app_
       .add_option_function<std::string>(
           flag,
@@ -81,12 +86,13 @@ CLI::Option* OptionParser::add(const std::string& flag, const std::string& type,
 }
 
 void OptionParser::size(const std::string& flag, uint64_t& value, const std::string& help) {
-  add(flag, "SIZE", help + " [" + format_size(value) + "]", [&value](const std::string& text) -> Result<bool> {
-    const auto parsed = parse_size(text);
-    if (!parsed) return Error{parsed.error()};
-    value = parsed.value();
-    return true;
-  });
+  add(flag, "SIZE", help + " [" + format_size(value) + "]",
+      [&value](const std::string& text) -> Result<bool> {
+        const auto parsed = parse_size(text);
+        if (!parsed) return Error{parsed.error()};
+        value = parsed.value();
+        return true;
+      });
 }
 
 void OptionParser::duration(const std::string& flag, int64_t& value, const std::string& help) {
@@ -100,15 +106,17 @@ void OptionParser::duration(const std::string& flag, int64_t& value, const std::
 
 void OptionParser::count(const std::string& flag, uint64_t& value, uint64_t low, uint64_t high,
                          const std::string& help) {
-  add(flag, "N", help + " [" + std::to_string(value) + "]", [&value, low, high](const std::string& text) -> Result<bool> {
-    const auto parsed = parse_number<uint64_t>(text, low, high);
-    if (!parsed) return Error{parsed.error()};
-    value = parsed.value();
-    return true;
-  });
+  add(flag, "N", help + " [" + std::to_string(value) + "]",
+      [&value, low, high](const std::string& text) -> Result<bool> {
+        const auto parsed = parse_number<uint64_t>(text, low, high);
+        if (!parsed) return Error{parsed.error()};
+        value = parsed.value();
+        return true;
+      });
 }
 
-void OptionParser::real(const std::string& flag, double& value, double low, double high, const std::string& help) {
+void OptionParser::real(const std::string& flag, double& value, double low, double high,
+                        const std::string& help) {
   char shown[32];
   std::snprintf(shown, sizeof shown, " [%g]", value);
   add(flag, "X", help + shown, [&value, low, high](const std::string& text) -> Result<bool> {
@@ -163,15 +171,17 @@ Result<bool> OptionParser::set_debug(const std::string& option, const std::strin
 void OptionParser::add_common() {
   CommonOptions& o = options_;
   const std::string number = "N";
-  add("--collector", "NAME", "keel, boehm, boehm-incremental or malloc [keel]", [&o](const std::string& t) -> Result<bool> {
-    for (Collector c : {Collector::kKeel, Collector::kBoehm, Collector::kBoehmIncremental, Collector::kMalloc}) {
-      if (t == to_string(c)) {
-        o.collector = c;
-        return true;
-      }
-    }
-    return Error{"'" + t + "' is not one of keel, boehm, boehm-incremental, malloc"};
-  });
+  add("--collector", "NAME", "keel, boehm, boehm-incremental or malloc [keel]",
+      [&o](const std::string& t) -> Result<bool> {
+        for (Collector c :
+             {Collector::kKeel, Collector::kBoehm, Collector::kBoehmIncremental, Collector::kMalloc}) {
+          if (t == to_string(c)) {
+            o.collector = c;
+            return true;
+          }
+        }
+        return Error{"'" + t + "' is not one of keel, boehm, boehm-incremental, malloc"};
+      });
   add("--barrier", "KIND", "write barrier: hybrid [hybrid]", [&o](const std::string& t) -> Result<bool> {
     o.heap.barrier = t;
     return true;
@@ -190,16 +200,20 @@ void OptionParser::add_common() {
     o.heap.gogc_percent = parsed.value();
     return true;
   };
-  add("--gogc", "PERCENT|off", "heap growth before a collection, in percent; default from GOGC [100]", set_gogc);
+  add("--gogc", "PERCENT|off", "heap growth before a collection, in percent; default from GOGC [100]",
+      set_gogc);
   add("--goal", "RULE", "how the heap goal is set: gogc [gogc]", [](const std::string& t) -> Result<bool> {
     if (t != "gogc") return Error{"'" + t + "' is not one of gogc"};
     return true;
   });
-  add("--memory-limit", "SIZE|off", "soft limit of all memory: off [off]", [](const std::string& t) -> Result<bool> {
-    if (t != "off") return Error{"'" + t + "' is not one of off: this version has no soft limit, see --max-heap"};
-    return true;
-  });
-  add("--max-heap", "SIZE|off", "hard limit: what does not fit after a collection ends the run, status 3 [off]",
+  add("--memory-limit", "SIZE|off", "soft limit of all memory: off [off]",
+      [](const std::string& t) -> Result<bool> {
+        if (t != "off")
+          return Error{"'" + t + "' is not one of off: this version has no soft limit, see --max-heap"};
+        return true;
+      });
+  add("--max-heap", "SIZE|off",
+      "hard limit: what does not fit after a collection ends the run, status 3 [off]",
       [&o](const std::string& t) -> Result<bool> {
         if (t == "off") return true;
         const auto parsed = parse_size(t);
@@ -209,24 +223,26 @@ void OptionParser::add_common() {
       });
   add("--assists", "on|off", "mutators help marking [on]",
       [&o](const std::string& t) { return parse_switch(t, o.heap.assists); });
-  add("--periodic", "DURATION|off", "a cycle is forced after this long [2m]", [&o](const std::string& t) -> Result<bool> {
-    if (t == "off") {
-      o.heap.periodic_ns = 0;
-      return true;
-    }
-    const auto parsed = parse_duration(t);
-    if (!parsed) return Error{parsed.error() + ", or off"};
-    o.heap.periodic_ns = parsed.value();
-    return true;
-  });
+  add("--periodic", "DURATION|off", "a cycle is forced after this long [2m]",
+      [&o](const std::string& t) -> Result<bool> {
+        if (t == "off") {
+          o.heap.periodic_ns = 0;
+          return true;
+        }
+        const auto parsed = parse_duration(t);
+        if (!parsed) return Error{parsed.error() + ", or off"};
+        o.heap.periodic_ns = parsed.value();
+        return true;
+      });
   size("--ballast", o.ballast_bytes, "one pointer-free object kept alive to the end");
-  add("--mark-workers", "N|auto", "mark workers [one per usable core]", [&o](const std::string& t) -> Result<bool> {
-    if (t == "auto") return true;
-    const auto parsed = parse_number<uint32_t>(t, 1, 1024);
-    if (!parsed) return Error{parsed.error() + " and not auto"};
-    o.heap.mark_workers = parsed.value();
-    return true;
-  });
+  add("--mark-workers", "N|auto", "mark workers [one per usable core]",
+      [&o](const std::string& t) -> Result<bool> {
+        if (t == "auto") return true;
+        const auto parsed = parse_number<uint32_t>(t, 1, 1024);
+        if (!parsed) return Error{parsed.error() + " and not auto"};
+        o.heap.mark_workers = parsed.value();
+        return true;
+      });
   add("--huge-pages", "on|off", "huge pages for the heap, never for a ballast [off]",
       [&o](const std::string& t) { return parse_switch(t, o.heap.huge_pages); });
   add("--retain", "PERCENT", "kept above the goal before memory goes back to the system [10]",
@@ -242,12 +258,15 @@ void OptionParser::add_common() {
     o.cores = parsed.value();
     return true;
   });
-  add("--pin", "on|off", "pin each mutator to a core [off]", [&o](const std::string& t) { return parse_switch(t, o.pin); });
-  add("--roots", "KIND", "conservative or precise [conservative]", [&o](const std::string& t) -> Result<bool> {
-    if (t != "conservative" && t != "precise") return Error{"'" + t + "' is not one of conservative, precise"};
-    o.heap.roots = t == "precise" ? Roots::kPrecise : Roots::kConservative;
-    return true;
-  });
+  add("--pin", "on|off", "pin each mutator to a core [off]",
+      [&o](const std::string& t) { return parse_switch(t, o.pin); });
+  add("--roots", "KIND", "conservative or precise [conservative]",
+      [&o](const std::string& t) -> Result<bool> {
+        if (t != "conservative" && t != "precise")
+          return Error{"'" + t + "' is not one of conservative, precise"};
+        o.heap.roots = t == "precise" ? Roots::kPrecise : Roots::kConservative;
+        return true;
+      });
   add("--threads", "N", "mutators [1]", [&o](const std::string& t) -> Result<bool> {
     const auto parsed = parse_number<int>(t, 1, 1024);
     if (!parsed) return Error{parsed.error()};
@@ -278,17 +297,19 @@ void OptionParser::add_common() {
     };
   };
   add("--report", "PATH|-", "write the JSON report here", path("--report", o.report_path));
-  add("--events", "PATH", "write every event as a JSON line, as the run goes", path("--events", o.events_path));
+  add("--events", "PATH", "write every event as a JSON line, as the run goes",
+      path("--events", o.events_path));
   flag("--gctrace", o.gctrace, "Go-compatible line per cycle on stderr");
   add("--debug", "LIST", "checkmark, poison, walk, stress=N; also from KEEL_DEBUG",
       [this](const std::string& t) { return set_debug("", t); });
   duration("--sample-interval", o.sample_interval_ns, "samples of heap and resident memory [10ms]");
   flag("--anonymous", o.anonymous, "no host name and no paths in the report");
-  add("--progress", "auto|never", "progress bar on a terminal [auto]", [&o](const std::string& t) -> Result<bool> {
-    if (t != "auto" && t != "never") return Error{"'" + t + "' is not one of auto, never"};
-    o.progress = t == "auto";
-    return true;
-  });
+  add("--progress", "auto|never", "progress bar on a terminal [auto]",
+      [&o](const std::string& t) -> Result<bool> {
+        if (t != "auto" && t != "never") return Error{"'" + t + "' is not one of auto, never"};
+        o.progress = t == "auto";
+        return true;
+      });
   flag("--quiet", o.quiet, "no progress, no summary");
   app_.set_version_flag("--version", name_ + " (keel " + kVersion + ", commit " + kCommit + ")");
   // Environment first, so that the command line wins.
@@ -302,8 +323,10 @@ void OptionParser::add_common() {
     if (!done) exit_bad_input(name_, "environment KEEL_DEBUG: " + done.error());
     notes_.emplace_back("KEEL_DEBUG");
   }
-  if (const char* limit = std::getenv("GOMEMLIMIT"); limit != nullptr && *limit != 0 && std::string(limit) != "off") {
-    std::fprintf(stderr, "%s: note: GOMEMLIMIT is set; this version has no soft limit and ignores it\n", name_.c_str());
+  if (const char* limit = std::getenv("GOMEMLIMIT");
+      limit != nullptr && *limit != 0 && std::string(limit) != "off") {
+    std::fprintf(stderr, "%s: note: GOMEMLIMIT is set; this version has no soft limit and ignores it\n",
+                 name_.c_str());
   }
 }
 
@@ -311,7 +334,8 @@ Result<bool> OptionParser::check_collector() const {
   if (options_.collector == Collector::kKeel) return options_.heap.check();
   for (const char* flag : kKeelOnly) {
     if (app_.count(flag) > 0) {
-      return Error{std::string("option ") + flag + " does not apply to --collector " + to_string(options_.collector)};
+      return Error{std::string("option ") + flag + " does not apply to --collector " +
+                   to_string(options_.collector)};
     }
   }
   if (options_.collector == Collector::kMalloc && app_.count("--max-heap") > 0) {
@@ -335,8 +359,8 @@ CommonOptions OptionParser::parse(int argc, char** argv) {
   }
   if (options_.collector != Collector::kKeel) {
     for (const std::string& note : notes_) {
-      std::fprintf(stderr, "%s: note: %s is set and does not apply to --collector %s\n", name_.c_str(), note.c_str(),
-                   to_string(options_.collector));
+      std::fprintf(stderr, "%s: note: %s is set and does not apply to --collector %s\n", name_.c_str(),
+                   note.c_str(), to_string(options_.collector));
     }
   }
   if (options_.operations != 0 && app_.count("--warmup") == 0) options_.warmup_ns = 0;

@@ -1,5 +1,5 @@
-// The flags every workload has (docs/contract: names are pinned), parsed with CLI11, checked, and refused where they
-// do not apply to the chosen collector.
+// The flags every workload has (docs/contract: names are pinned), parsed with CLI11, checked, and refused
+// where they do not apply to the chosen collector.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -20,11 +20,11 @@ struct CommonOptions {
   Collector collector = Collector::kKeel;
   HeapConfig heap;
   uint64_t ballast_bytes = 0;
-  int cores = 0;              // 0: all usable
+  int cores = 0;  // 0: all usable
   bool pin = false;
   int threads = 1;
   int64_t duration_ns = 10'000'000'000;
-  uint64_t operations = 0;    // 0: by duration
+  uint64_t operations = 0;  // 0: by duration
   int64_t warmup_ns = 500'000'000;
   uint64_t seed = 1;
   std::string report_path;
@@ -42,7 +42,8 @@ class OptionParser {
  public:
   OptionParser(std::string name, std::string description);
 
-  /// A size flag ("10GiB"); a duration flag ("10s"); a count within [low, high]; a percentage; plain text; a switch.
+  /// A size flag ("10GiB"); a duration flag ("10s"); a count within [low, high]; a percentage; plain text; a
+  /// switch.
   void size(const std::string& flag, uint64_t& value, const std::string& help);
   void duration(const std::string& flag, int64_t& value, const std::string& help);
   void count(const std::string& flag, uint64_t& value, uint64_t low, uint64_t high, const std::string& help);
@@ -50,8 +51,8 @@ class OptionParser {
   void text(const std::string& flag, std::string& value, const std::string& help);
   void flag(const std::string& flag, bool& value, const std::string& help);
 
-  /// Parses and checks. Exit statuses: 0 after --help and --version, 2 for bad input, with one line on stderr.
-  /// Returns only if the run may go on. Flags that the collector does not know are refused.
+  /// Parses and checks. Exit statuses: 0 after --help and --version, 2 for bad input, with one line on
+  /// stderr. Returns only if the run may go on. Flags that the collector does not know are refused.
   CommonOptions parse(int argc, char** argv);
 
   [[nodiscard]] const std::string& name() const { return name_; }

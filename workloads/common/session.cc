@@ -103,18 +103,21 @@ nlohmann::json Session::build(bool complete) {
                             {"arguments", options_.arguments},
                             {"seed", options_.seed},
                             {"threads", options_.threads}};
-    if (self_check_done_) workload["self_check"] = {{"passed", self_check_passed_}, {"detail", self_check_detail_}};
+    if (self_check_done_)
+      workload["self_check"] = {{"passed", self_check_passed_}, {"detail", self_check_detail_}};
     sections["workload"] = std::move(workload);
     if (!error_.empty()) sections["run"]["error"] = error_;
   }
-  nlohmann::json collector{{"name", to_string(options_.collector)}, {"ballast_bytes", options_.ballast_bytes}};
+  nlohmann::json collector{{"name", to_string(options_.collector)},
+                           {"ballast_bytes", options_.ballast_bytes}};
   if (options_.collector == Collector::kKeel) {
     collector["version"] = kVersion;
     collector["barrier"] = options_.heap.barrier;
     collector["transitions"] = options_.heap.transitions;
     collector["goal"] = "gogc";
     if (options_.heap.gogc_percent >= 0) collector["gogc_percent"] = options_.heap.gogc_percent;
-    collector["mark_workers"] = options_.heap.mark_workers != 0 ? static_cast<int>(options_.heap.mark_workers) : usable_cores();
+    collector["mark_workers"] =
+        options_.heap.mark_workers != 0 ? static_cast<int>(options_.heap.mark_workers) : usable_cores();
     collector["roots"] = options_.heap.roots == Roots::kPrecise ? "precise" : "conservative";
   }
   if (options_.heap.max_heap_bytes != 0) collector["max_heap_bytes"] = options_.heap.max_heap_bytes;
@@ -126,8 +129,10 @@ nlohmann::json Session::build(bool complete) {
 void Session::draw(double share, const std::string& what) {
   constexpr int kWidth = 30;
   const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * kWidth);
-  std::fprintf(stderr, "\r%s [%s%s] %3d %% %s\033[K", workload_.c_str(), std::string(static_cast<size_t>(full), '#').c_str(),
-               std::string(static_cast<size_t>(kWidth - full), '.').c_str(), static_cast<int>(share * 100), what.c_str());
+  std::fprintf(stderr, "\r%s [%s%s] %3d %% %s\033[K", workload_.c_str(),
+               std::string(static_cast<size_t>(full), '#').c_str(),
+               std::string(static_cast<size_t>(kWidth - full), '.').c_str(), static_cast<int>(share * 100),
+               what.c_str());
   std::fflush(stderr);
   drawn_ = true;
 }
@@ -137,7 +142,8 @@ void Session::clear_progress() {
   drawn_ = false;
 }
 
-void Session::wait(const std::function<bool()>& done, const std::function<double()>& share, const std::string& what) {
+void Session::wait(const std::function<bool()>& done, const std::function<double()>& share,
+                   const std::string& what) {
   const bool show = options_.progress && !options_.quiet && isatty(STDERR_FILENO) != 0;
   while (!stop_requested() && !done()) {
     if (show) draw(share(), what);
@@ -182,12 +188,14 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
     if (latency.contains("simple")) {
       const auto& simple = latency["simple"];
       line += ", " + std::to_string(simple.value("count", uint64_t{0})) + " requests, p50 " +
-              human_duration(simple.value("p50_ns", 0.0)) + ", p99 " + human_duration(simple.value("p99_ns", 0.0)) +
-              ", max " + human_duration(simple.value("max_ns", 0.0));
+              human_duration(simple.value("p50_ns", 0.0)) + ", p99 " +
+              human_duration(simple.value("p99_ns", 0.0)) + ", max " +
+              human_duration(simple.value("max_ns", 0.0));
     }
     line += ", peak resident " + human_size(run.value("peak_rss_bytes", 0.0));
     std::printf("%s\n", line.c_str());
-    if (number != 0) std::printf("%s: stopped by signal %d; the report is marked incomplete\n", workload_.c_str(), number);
+    if (number != 0)
+      std::printf("%s: stopped by signal %d; the report is marked incomplete\n", workload_.c_str(), number);
   }
   return status;
 }

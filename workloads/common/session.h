@@ -1,8 +1,9 @@
 // Session: the life of one run around a workload: signals, progress, the report, the exit status.
 //
-// SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not within five
-// seconds, the signal thread itself writes the report. Either way the report is valid, says it is incomplete, and the
-// status is 128 + n. Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
+// SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not
+// within five seconds, the signal thread itself writes the report. Either way the report is valid, says it is
+// incomplete, and the status is 128 + n. Out of memory: fail_out_of_memory(), status 3, report incomplete.
+// Nothing measured is lost.
 #pragma once
 
 #include <signal.h>
@@ -52,8 +53,8 @@ class Session {
   const CommonOptions options_;
   RunRecorder recorder_;
   std::atomic<bool> stop_{false};
-  std::atomic<int> signal_{0};   // relaxed [session.stop]
-  std::mutex mu_;                // sections_, self check, error_
+  std::atomic<int> signal_{0};  // relaxed [session.stop]
+  std::mutex mu_;               // sections_, self check, error_
   nlohmann::json sections_ = nlohmann::json::object();
   bool self_check_passed_ = false;
   bool self_check_done_ = false;

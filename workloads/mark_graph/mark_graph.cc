@@ -1,10 +1,10 @@
 // `mark_graph`: how long a full collection of a large live graph takes, and nothing else.
 //
-// What it presses on: the marker. N nodes of two pointers and a number (24 bytes) in a random graph: every node hangs
-// on the tree of its index, and its second pointer goes to a random node, so the marker meets each node about twice
-// and in no order the prefetcher of the machine could know. After set-up, --collections full collections are timed
-// from outside: collect() on Keel (which includes its sweep), GC_gcollect() on Boehm. Live bytes: N slots and the root
-// array, in closed form.
+// What it presses on: the marker. N nodes of two pointers and a number (24 bytes) in a random graph: every
+// node hangs on the tree of its index, and its second pointer goes to a random node, so the marker meets each
+// node about twice and in no order the prefetcher of the machine could know. After set-up, --collections full
+// collections are timed from outside: collect() on Keel (which includes its sweep), GC_gcollect() on Boehm.
+// Live bytes: N slots and the root array, in closed form.
 #include <unistd.h>
 
 #include <algorithm>
@@ -65,7 +65,8 @@ int run_on(const CommonOptions& options, uint64_t nodes, uint64_t collections) {
       for (uint64_t i = 0; i < nodes; ++i) order[i] = static_cast<uint32_t>(i);
       for (uint64_t i = nodes; i-- > 1;) std::swap(order[i], order[rng.below(i + 1)]);
       auto at = [&](uint64_t i) { return all.get()[order[i]].node.get(); };
-      // Node i hangs on node (i - 1) / 2 when it is a left child, or on its left sibling: a tree with one field.
+      // Node i hangs on node (i - 1) / 2 when it is a left child, or on its left sibling: a tree with one
+      // field.
       for (uint64_t i = 1; i < nodes; ++i) {
         if (i % 2 == 1) {
           at((i - 1) / 2)->first = at(i);
@@ -103,15 +104,16 @@ int run_on(const CommonOptions& options, uint64_t nodes, uint64_t collections) {
       work.push_back(node->first.get());
       work.push_back(node->second.get());
     }
-    session.set_self_check(seen == nodes, std::to_string(seen) + " of " + std::to_string(nodes) + " nodes reachable");
+    session.set_self_check(seen == nodes,
+                           std::to_string(seen) + " of " + std::to_string(nodes) + " nodes reachable");
     root.reset();
   }
   std::vector<int64_t> sorted = times;
   std::sort(sorted.begin(), sorted.end());
   if (!options.quiet && !sorted.empty() && options.report_path != "-") {
-    std::printf("mark_graph: %s: full collection of %llu nodes: median %s, %zu collections\n", to_string(options.collector),
-                static_cast<unsigned long long>(nodes), human_duration(static_cast<double>(sorted[sorted.size() / 2])).c_str(),
-                sorted.size());
+    std::printf("mark_graph: %s: full collection of %llu nodes: median %s, %zu collections\n",
+                to_string(options.collector), static_cast<unsigned long long>(nodes),
+                human_duration(static_cast<double>(sorted[sorted.size() / 2])).c_str(), sorted.size());
   }
   return session.finish([&](nlohmann::json& out) {
     runtime.sections(out);
@@ -132,7 +134,8 @@ int main(int argc, char** argv) {
   if (options.collector == Collector::kMalloc) {
     exit_bad_input("mark_graph", "option --collector: malloc has no collections to time; keel, boehm do");
   }
-  if (options.ballast_bytes != 0) exit_bad_input("mark_graph", "option --ballast does not apply to mark_graph");
+  if (options.ballast_bytes != 0)
+    exit_bad_input("mark_graph", "option --ballast does not apply to mark_graph");
 #ifdef KEEL_FOR_BOEHM
   return run_on<BoehmBackend>(options, nodes, collections);
 #else
@@ -140,7 +143,8 @@ int main(int argc, char** argv) {
     std::error_code error;
     const std::string other = std::filesystem::read_symlink("/proc/self/exe", error).string() + "-boehm";
     execv(other.c_str(), argv);
-    exit_bad_input("mark_graph", "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
+    exit_bad_input("mark_graph",
+                   "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
   }
   if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, nodes, collections);
   return run_on<KeelBackend<false>>(options, nodes, collections);
