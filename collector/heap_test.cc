@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -395,6 +397,37 @@ TEST(Heap, FreeOsMemoryGivesFreePagesBack) {
   const HeapStats s = heap.stats();
   EXPECT_EQ(s.heap_idle_bytes, s.heap_released_bytes);
   EXPECT_EQ(s.heap_objects, 0U);
+}
+
+TEST(HeapDeathTest, AfterForkTheChildsHeapIsClosed) {
+  Heap heap(precise());
+  MutatorScope scope(heap);
+  Root<Pair> root(make<Pair>());
+  root->number = 7;
+  const pid_t child = fork();
+  if (child == 0) {
+    int status = root->number == 7 ? 0 : 1;
+    for (size_t bytes : {size_t{64}, size_t{1000000}}) {
+      try {
+        make_bytes(bytes);
+        status |= 2;
+      } catch (const OutOfMemory& e) {
+        if (std::string(e.what()).find("closed in a child after fork") == std::string::npos) status |= 4;
+      }
+    }
+    try {
+      make<Pair>();
+      status |= 8;
+    } catch (const std::bad_alloc&) {
+    }
+    heap.collect();
+    _exit(status);
+  }
+  int status = -1;
+  blocking([&] { waitpid(child, &status, 0); });
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(objects_after_collection(heap), 1U) << "the parent goes on";
 }
 
 TEST(HeapConfig, UnsoundOrUnknownCombinationsAreRefusedWithASentence) {

@@ -49,7 +49,7 @@ REPORT = {
         "roots?": {"words?": "n", "hits?": "n", "retained_bytes?": "n"},
         "termination_rounds?": "n", "grey_overflows?": "n"}],
     "pauses": [{"cycle?": "n", "kind": PAUSE_KIND, "begin_ns": "n", "duration_ns": "n", "time_to_stop_ns?": "n",
-                "thread?": "n", "machine_stall_ns?": "n",
+                "thread?": "n",
                 "parts_ns?": {"wait?": "n", "own_stack?": "n", "rest?": "n"}}],
     "pause_totals": [{"kind": PAUSE_KIND, "thread?": "n", "count": "n", "total_ns": "n", "max_ns": "n",
                       "histogram": HISTOGRAM}],

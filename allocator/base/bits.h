@@ -3,7 +3,6 @@
 // A bitmap here is an array of 64-bit words, bit i in word i / 64. Runs are half-open [begin, end).
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,7 +14,6 @@ constexpr uint64_t round_up(uint64_t value, uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 constexpr uint64_t round_down(uint64_t value, uint64_t multiple) { return value / multiple * multiple; }
-constexpr bool is_power_of_two(uint64_t value) { return std::has_single_bit(value); }
 
 /// The bits of word `index` that lie in [begin, end).
 constexpr uint64_t word_mask(size_t index, size_t begin, size_t end) {

@@ -1,8 +1,8 @@
-// Checks in three strengths, and the one way the collector gives up.
+// Checks in two strengths, and the one way the collector gives up.
 //
 // KEEL_CHECK    always on: if it is wrong, memory is corrupt; dump and abort.
 // KEEL_DCHECK   debug builds: preconditions of functions.
-// KEEL_PARANOID debug builds with KEEL_PARANOID_CHECKS: walks over structures.
+// Walks over whole structures are not here: `--debug walk` and `--debug checkmark` (collector/verify).
 //
 // A failed check never throws: an exception must not travel through the collector. It prints the text, calls
 // the crash hook (the heap prints phase, cycle and span there), and aborts. Threads: any.

@@ -159,6 +159,11 @@ size_t ThreadCache::flush() {
   return unused;
 }
 
+void ThreadCache::abandon() {
+  for (LayoutId layout : active_) bumps_[layout] = {};
+  active_.clear();
+}
+
 AllocationCounts ThreadCache::take_counts() {
   const AllocationCounts counts = counts_;
   counts_ = {};

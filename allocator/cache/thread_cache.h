@@ -62,6 +62,9 @@ class ThreadCache {
   /// bits (after finish_mark()). Returns the bytes of holes that were taken and not used.
   size_t flush();
 
+  /// Forgets every hole without giving anything back: in a child after fork(), where nothing may be touched.
+  void abandon();
+
   [[nodiscard]] bool black() const { return black_; }
   /// Counts since the last call; exact after publish() or flush().
   AllocationCounts take_counts();

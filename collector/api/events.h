@@ -20,6 +20,7 @@ struct CycleRecord {
   int64_t end_unix_ns = 0;                // LastGC
   int64_t sweep_termination_stop_ns = 0;  // time to stop: from the request until the last mutator stood
   int64_t mark_termination_stop_ns = 0;
+  uint32_t slowest_thread = 0;     // who the longer of the two waited for last; 0: nobody
   uint64_t total_alloc_bytes = 0;  // since the heap began, at end_ns
   uint64_t heap_trigger_bytes = 0;
   uint64_t heap_begin_bytes = 0;

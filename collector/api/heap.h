@@ -2,6 +2,8 @@
 //
 // Threads: create and destroy on a thread that is not attached, with no mutator left. Other functions as they
 // say.
+// After fork() the child's heap is closed: it can be read, allocation throws OutOfMemory with a sentence,
+// collect() does nothing, and no report is written.
 #pragma once
 
 #include <cstdint>

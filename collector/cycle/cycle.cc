@@ -140,6 +140,7 @@ void Cycle::start_mark(CycleRecord& record) {
   const World::StopTimes stop = core_.world.stop();
   record.begin_ns = stop.requested_ns;
   record.sweep_termination_stop_ns = stop.stopped_ns - stop.requested_ns;
+  record.slowest_thread = stop.slowest_thread;
   KEEL_CHECK(core_.memory.unswept_spans() == 0, "cycle %u: %llu spans unswept when marking begins",
              record.number, static_cast<unsigned long long>(core_.memory.unswept_spans()));
   record.heap_begin_bytes = core_.pacer.live_bytes();
@@ -201,6 +202,8 @@ bool Cycle::try_terminate(CycleRecord& record) {
   }
   record.mark_termination_ns = stop.requested_ns;
   record.mark_termination_stop_ns = stop.stopped_ns - stop.requested_ns;
+  if (record.mark_termination_stop_ns > record.sweep_termination_stop_ns)
+    record.slowest_thread = stop.slowest_thread;
   return true;
 }
 

@@ -1,6 +1,8 @@
 // Heap: the public face of HeapCore; see collector/api/heap.h.
 #include "collector/api/heap.h"
 
+#include <pthread.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -21,6 +23,9 @@ void crash_summary() {
                core.marking.load(std::memory_order_relaxed) ? "marking" : "not marking",
                static_cast<unsigned long long>(core.pacer.live_bytes()),
                static_cast<unsigned long long>(core.pacer.goal_bytes()));
+}
+void close_in_child() {
+  if (Heap* heap = g_current.load(std::memory_order_relaxed)) heap->core().close_after_fork();
 }
 }  // namespace
 
@@ -53,10 +58,17 @@ Heap::Heap(const HeapConfig& config) {
     throw;
   }
   set_crash_hook(crash_summary);
+  static const int registered = pthread_atfork(nullptr, nullptr, close_in_child);
+  KEEL_CHECK(registered == 0, "heap: pthread_atfork: error %d", registered);
 }
 
 Heap::~Heap() {
   set_crash_hook(nullptr);
+  if (core_->closed) {
+    // A child after fork: the collector's threads are not here to be joined.
+    static_cast<void>(core_.release());
+    return;
+  }
   core_.reset();
   g_current.store(nullptr, std::memory_order_relaxed);
 }
@@ -66,6 +78,7 @@ Heap* Heap::current() { return g_current.load(std::memory_order_relaxed); }
 const HeapConfig& Heap::config() const { return core_->config; }
 
 void Heap::collect() {
+  if (core_->closed) return;
   blocking([this] { core_->cycle->collect(); });
 }
 
@@ -134,7 +147,7 @@ Slot* acquire_root_slot() {
 void release_root_slot(Slot* slot) {
   Mutator* self = Mutator::current();
   KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
-  self->core().roots.release(slot);
+  if (!self->core().closed) self->core().roots.release(slot);
 }
 
 }  // namespace detail

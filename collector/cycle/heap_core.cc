@@ -59,6 +59,18 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
   cycle = std::make_unique<Cycle>(*this);
 }
 
+// Rule 10. Only the forking thread exists in the child, locks may be held by threads that do not, and nobody
+// collects: the heap is closed. Reading it works; allocation throws, leaving and closing touch nothing.
+void HeapCore::close_after_fork() {
+  closed = true;
+  t_barrier.marking = false;
+  if (t_mutator != nullptr) t_mutator->cache_.abandon();
+}
+
+void HeapCore::check_open() const {
+  if (closed) throw OutOfMemory("the heap is closed in a child after fork(): no collector runs here");
+}
+
 HeapCore::~HeapCore() {
   cycle->stop();
   cycle.reset();
@@ -89,6 +101,10 @@ void HeapCore::attach(std::string name) {
 
 void HeapCore::detach() {
   Mutator& self = *t_mutator;
+  if (closed) {
+    t_mutator = nullptr;
+    return;
+  }
   KEEL_CHECK(self.locals_ == nullptr, "detach: thread '%s' still has precise locals", self.name_.c_str());
   GcListener* listener = config.listener;
   void* listener_data = self.listener_data_;
@@ -104,13 +120,7 @@ void HeapCore::detach() {
     pacer.subtract_live(m.cache_.flush());
     m.cache_.end_black();
     take_counts(m);
-    MutexLock lock(gathered_mu);
-    gathered.marks.add(m.marker_.take_counts());
-    gathered.black_bytes += m.black_bytes_;
-    gathered.black_objects += m.black_objects_;
-    gathered.shaded += m.barrier_->shaded;
-    gathered.flushes += m.barrier_->flushes;
-    m.barrier_->shaded = m.barrier_->flushes = 0;
+    gather(m);
   });
   if (listener != nullptr) listener->on_detach(listener_data);
 }
@@ -173,12 +183,18 @@ void HeapCore::end_mark(Mutator& m) {
               "mark termination: mutator %u holds grey objects", m.id_);
   m.barrier_->marking = false;
   take_counts(m);
+  gather(m);
+}
+
+// The mutator's sums of this cycle go to the cycle's.
+void HeapCore::gather(Mutator& m) {
   MutexLock lock(gathered_mu);
   gathered.marks.add(m.marker_.take_counts());
   gathered.black_bytes += m.black_bytes_;
   gathered.black_objects += m.black_objects_;
   gathered.shaded += m.barrier_->shaded;
   gathered.flushes += m.barrier_->flushes;
+  m.barrier_->shaded = m.barrier_->flushes = 0;
 }
 
 // Step 7.
@@ -255,6 +271,7 @@ void HeapCore::account(Mutator& self, uint64_t bytes) {
 }
 
 void HeapCore::refill(Mutator& self, LayoutId layout) {
+  check_open();
   if (config.debug.stress != 0) stress(self);
   if (marking.load(std::memory_order_relaxed)) {
     assist(self);
@@ -272,6 +289,7 @@ void HeapCore::refill(Mutator& self, LayoutId layout) {
 }
 
 void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
+  check_open();
   if (config.debug.stress != 0) stress(self);
   if (marking.load(std::memory_order_relaxed)) assist(self);
   void* object = self.cache_.allocate_large(layout, bytes);
@@ -290,7 +308,10 @@ void HeapCore::throw_out_of_memory(uint64_t bytes) {
   const PageHeapStats pages = memory.pages().stats();
   std::string text = "out of memory: " + format_size(bytes) + " does not fit after a collection";
   if (config.max_heap_bytes != 0) text += "; --max-heap is " + format_size(config.max_heap_bytes);
-  text += "; " + human_size(static_cast<double>(pages.in_use_bytes)) + " in use, " +
+  const HeapStats s = stats();
+  text += "; heap: " + human_size(static_cast<double>(pages.in_use_bytes)) + " in spans, " +
+          human_size(static_cast<double>(s.heap_alloc_bytes)) + " allocated in " +
+          std::to_string(s.heap_objects) + " objects, " + std::to_string(s.num_gc) + " collections, " +
           human_size(static_cast<double>(pages.reserved_bytes - pages.committed_bytes)) +
           " of addresses left";
   if (*os::describe_commit_limit(commit, sizeof commit) != 0) text += std::string("; ") + commit;

@@ -45,9 +45,13 @@ class HeapCore {
   void end_mark(Mutator& m);
   void retire_cache(Mutator& m);
   void take_counts(Mutator& m);
+  void gather(Mutator& m);
+
+  /// In a child after fork(), on its only thread.
+  void close_after_fork();
+  bool closed = false;  // that thread only
 
   [[nodiscard]] HeapStats stats() const;
-  [[nodiscard]] std::string summary() const;
 
   Heap& heap;
   HeapConfig config;
@@ -85,6 +89,7 @@ class HeapCore {
   std::unique_ptr<Cycle> cycle;
 
  private:
+  void check_open() const;
   [[noreturn]] void throw_out_of_memory(uint64_t bytes);
   void account(Mutator& self, uint64_t bytes);
   void sweep_share(uint64_t bytes);

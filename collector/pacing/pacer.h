@@ -61,7 +61,6 @@ class Pacer {
     gogc_percent_ = percent;
     recompute();
   }
-  [[nodiscard]] double cons_mark() const { return cons_mark_; }
   /// Pages the sweeper must sweep for each byte allocated so that it is done before the trigger.
   [[nodiscard]] double sweep_ratio() const { return sweep_ratio_.load(std::memory_order_relaxed); }
   void set_sweep_ratio(double spans_per_byte) {

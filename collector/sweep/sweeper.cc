@@ -80,7 +80,6 @@ void Sweeper::run() {
       constexpr uint64_t kPiece = 4 * kMiB;
       more = memory_.pages().release_idle(retain, kPiece) != 0;
     }
-    cpu_ns_.store(thread_cpu_ns(), std::memory_order_relaxed);
     MutexLock lock(mu_);
     working_ = false;
     if (!more) wanted_ = false;

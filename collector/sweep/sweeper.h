@@ -6,7 +6,6 @@
 // sweep_span() from any; start(), finish() from the cycle thread.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <thread>
 
@@ -26,8 +25,6 @@ class Sweeper final : public SweepHook {
   void start(uint64_t retain_bytes);
   /// Sweeps whatever is left and waits until the background thread holds no span.
   void finish();
-  /// CPU time of the background thread since it started, ns.
-  [[nodiscard]] int64_t background_cpu_ns() const { return cpu_ns_.load(std::memory_order_relaxed); }
 
  private:
   void run();
@@ -39,8 +36,6 @@ class Sweeper final : public SweepHook {
   bool wanted_ KEEL_GUARDED_BY(mu_) = false;
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
   uint64_t retain_bytes_ KEEL_GUARDED_BY(mu_) = 0;
-  // relaxed [stats]: a figure for reports.
-  std::atomic<int64_t> cpu_ns_{0};
   std::thread thread_;
 };
 

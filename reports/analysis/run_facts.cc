@@ -199,16 +199,4 @@ std::string run_label(const json& report) {
   return label;
 }
 
-std::optional<double> histogram_quantile(const json& histogram, double q, double most) {
-  double all = 0;
-  for (const json& bucket : histogram.at("buckets")) all += bucket.at(2).get<double>();
-  if (all <= 0) return std::nullopt;
-  double seen = 0;
-  for (const json& bucket : histogram.at("buckets")) {
-    seen += bucket.at(2).get<double>();
-    if (seen >= q * all) return std::min(most, (bucket.at(0).get<double>() + bucket.at(1).get<double>()) / 2);
-  }
-  return most;
-}
-
 }  // namespace keel

@@ -30,8 +30,4 @@ std::string show(const std::optional<double>& value, Unit unit);
 /// "keel", "keel ballast 1GiB", "boehm": how tables call a run.
 std::string run_label(const nlohmann::json& report);
 
-/// Value at a quantile of a histogram as reports hold it (nearest rank, middle of the bucket, at most
-/// `most`).
-std::optional<double> histogram_quantile(const nlohmann::json& histogram, double q, double most);
-
 }  // namespace keel

@@ -80,7 +80,7 @@ nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
 }
 
 nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
-  return {
+  json out{
       {"number", c.number},
       {"kind", "full"},
       {"trigger", to_string(c.trigger)},
@@ -119,6 +119,8 @@ nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
       {"roots", {{"words", c.root_words}, {"hits", c.root_hits}}},
       {"termination_rounds", c.termination_rounds},
       {"grey_overflows", c.grey_overflows}};
+  if (c.slowest_thread != 0) out["time_to_stop_ns"]["slowest_thread"] = c.slowest_thread;
+  return out;
 }
 
 nlohmann::json RunRecorder::foreign_json(const ForeignCycle& c) const {

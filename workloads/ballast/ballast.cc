@@ -2,15 +2,12 @@
 // an executable of its own, which `--collector boehm` starts by itself.
 #include "workloads/ballast/ballast.h"
 
-#include <unistd.h>
-
-#include <filesystem>
-
 #ifdef KEEL_FOR_BOEHM
 #include "workloads/backends/boehm_backend.h"
 #else
 #include "workloads/backends/keel_backend.h"
 #include "workloads/backends/malloc_backend.h"
+#include "workloads/common/boehm_start.h"
 #endif
 
 namespace {
@@ -25,18 +22,6 @@ int run_on(const CommonOptions& options, const BallastSettings& settings, KeyLis
   }
   return BallastWorkload<B>(session, settings, std::move(keys)).run();
 }
-
-#ifndef KEEL_FOR_BOEHM
-// The executable beside this one that is built for Boehm.
-[[noreturn]] void start_boehm(char** argv) {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string other = self.string() + "-boehm";
-  execv(other.c_str(), argv);
-  exit_bad_input("ballast",
-                 "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
-}
-#endif
 
 }  // namespace
 
@@ -66,7 +51,7 @@ int main(int argc, char** argv) {
   switch (options.collector) {
     case Collector::kBoehm:
     case Collector::kBoehmIncremental:
-      start_boehm(argv);
+      start_boehm("ballast", argv);
     case Collector::kMalloc:
       return run_on<MallocBackend>(options, settings, std::move(keys).value());
     case Collector::kKeel:

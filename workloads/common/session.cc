@@ -31,7 +31,10 @@ RecorderOptions recorder_options(const CommonOptions& o) {
 }  // namespace
 
 Session::Session(std::string workload, const CommonOptions& options)
-    : workload_(std::move(workload)), options_(options), recorder_(recorder_options(options)) {
+    : workload_(std::move(workload)),
+      pid_(getpid()),
+      options_(options),
+      recorder_(recorder_options(options)) {
   if (options.cores > 0) {
     // Before any thread exists: all of them inherit it, and the collector sizes itself by it.
     const std::vector<int> cores = affinity_cores();
@@ -154,6 +157,7 @@ void Session::wait(const std::function<bool()>& done, const std::function<double
 }
 
 int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
+  if (getpid() != pid_) return 2;
   recorder_.finish();
   nlohmann::json more = nlohmann::json::object();
   add_sections(more);

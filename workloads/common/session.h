@@ -50,6 +50,7 @@ class Session {
   void clear_progress();
 
   const std::string workload_;
+  const int pid_;  // a child after fork() writes no report
   const CommonOptions options_;
   RunRecorder recorder_;
   std::atomic<bool> stop_{false};

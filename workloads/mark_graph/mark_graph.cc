@@ -5,10 +5,7 @@
 // node about twice and in no order the prefetcher of the machine could know. After set-up, --collections full
 // collections are timed from outside: collect() on Keel (which includes its sweep), GC_gcollect() on Boehm.
 // Live bytes: N slots and the root array, in closed form.
-#include <unistd.h>
-
 #include <algorithm>
-#include <filesystem>
 #include <vector>
 
 #include "allocator/base/clock.h"
@@ -20,6 +17,7 @@
 #include "workloads/backends/boehm_backend.h"
 #else
 #include "workloads/backends/keel_backend.h"
+#include "workloads/common/boehm_start.h"
 #endif
 
 namespace {
@@ -139,13 +137,7 @@ int main(int argc, char** argv) {
 #ifdef KEEL_FOR_BOEHM
   return run_on<BoehmBackend>(options, nodes, collections);
 #else
-  if (options.collector != Collector::kKeel) {
-    std::error_code error;
-    const std::string other = std::filesystem::read_symlink("/proc/self/exe", error).string() + "-boehm";
-    execv(other.c_str(), argv);
-    exit_bad_input("mark_graph",
-                   "option --collector: boehm is not built: '" + other + "' cannot be started (libgc-dev)");
-  }
+  if (options.collector != Collector::kKeel) start_boehm("mark_graph", argv);
   if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, nodes, collections);
   return run_on<KeelBackend<false>>(options, nodes, collections);
 #endif
