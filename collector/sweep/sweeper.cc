@@ -9,6 +9,8 @@ namespace keel {
 namespace {
 // The background thread works this long, then sleeps three times as long: a quarter of one core.
 constexpr int64_t kSliceNs = 100'000;
+// Pages go back in pieces, so that the page heap is never locked for long.
+constexpr uint64_t kReleasePiece = 4 * kMiB;
 }  // namespace
 
 Sweeper::Sweeper(HeapMemory& memory) : memory_(memory), thread_([this] { run(); }) {}
@@ -59,32 +61,40 @@ void Sweeper::finish() {
   }
   MutexLock lock(mu_);
   wanted_ = false;
+  releasing_ = true;
   while (working_) wake_.wait(mu_);
+  wake_.notify_all();
 }
 
 void Sweeper::run() {
   for (;;) {
+    bool sweep = false;
     uint64_t retain = 0;
     {
       MutexLock lock(mu_);
-      while (!wanted_ && !stopping_) wake_.wait(mu_);
+      while (!wanted_ && !releasing_ && !stopping_) wake_.wait(mu_);
       if (stopping_) return;
-      working_ = true;
+      sweep = working_ = wanted_;
       retain = retain_bytes_;
     }
-    const int64_t slice_end = now_ns() + kSliceNs;
     bool more = true;
-    while (more && now_ns() < slice_end) more = memory_.sweep_one();
-    if (!more) {
+    if (sweep) {
+      const int64_t slice_end = now_ns() + kSliceNs;
+      while (more && now_ns() < slice_end) more = memory_.sweep_one();
+    } else {
       // Swept: return idle pages, a piece at a time.
-      constexpr uint64_t kPiece = 4 * kMiB;
-      more = memory_.pages().release_idle(retain, kPiece) != 0;
+      more = memory_.pages().release_idle(retain, kReleasePiece) != 0;
     }
     MutexLock lock(mu_);
     working_ = false;
-    if (!more) wanted_ = false;
+    if (!more && sweep) {
+      wanted_ = false;
+      releasing_ = true;
+    } else if (!more) {
+      releasing_ = false;
+    }
     wake_.notify_all();
-    if (more && wanted_ && !stopping_) wake_.wait_for(mu_, 3 * kSliceNs);
+    if (more && !stopping_) wake_.wait_for(mu_, 3 * kSliceNs);
   }
 }
 

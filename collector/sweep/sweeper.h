@@ -33,7 +33,9 @@ class Sweeper final : public SweepHook {
   Mutex mu_{LockRank::kCollect};
   ConditionVariable wake_;
   bool working_ KEEL_GUARDED_BY(mu_) = false;  // the thread holds, or may take, a span
-  bool wanted_ KEEL_GUARDED_BY(mu_) = false;
+  bool wanted_ KEEL_GUARDED_BY(mu_) = false;   // there may be spans to sweep
+  bool releasing_ KEEL_GUARDED_BY(mu_) =
+      false;  // swept: idle pages may go back, also while the next mark runs
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
   uint64_t retain_bytes_ KEEL_GUARDED_BY(mu_) = 0;
   std::thread thread_;
