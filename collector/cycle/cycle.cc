@@ -257,8 +257,7 @@ void Cycle::finish(CycleRecord& record) {
   const uint64_t room = trigger > live ? trigger - live : 1;
   core_.pacer.set_sweep_ratio(static_cast<double>(core_.memory.unswept_spans()) / static_cast<double>(room) *
                               1.25);
-  const uint64_t goal = std::min(core_.pacer.goal_bytes(), kNoGoal / 2);
-  core_.sweeper->start(goal > live ? (goal - live) + goal / 100 * core_.config.retain_percent : 0);
+  core_.sweeper->start(retained_bytes(record));
   core_.pool.release_idle();
   completed_.fetch_add(1, std::memory_order_relaxed);
   if (core_.config.listener != nullptr) core_.config.listener->on_cycle(record);
@@ -270,6 +269,18 @@ void Cycle::finish(CycleRecord& record) {
     KEEL_CHECK(fault.empty(), "walk after cycle %u: %s", record.number, fault.c_str());
     core_.world.resume([](Mutator&) {}, [] {});
   }
+}
+
+// What may stay resident for the next cycle: spans in use at the end of this mark, which is this heap's peak
+// with its fragmentation, scaled by how the goal moves, and --retain percent more (Go mgcscavenge.go,
+// gcPercentGoal).
+uint64_t Cycle::retained_bytes(const CycleRecord& record) const {
+  if (record.next_goal_bytes >= kNoGoal || record.heap_goal_bytes >= kNoGoal) return kNoGoal;
+  const auto in_use = static_cast<double>(core_.memory.pages().stats().in_use_bytes);
+  const double scaled = in_use * static_cast<double>(record.next_goal_bytes) /
+                        static_cast<double>(std::max<uint64_t>(1, record.heap_goal_bytes));
+  const double retained = scaled * (1 + core_.config.retain_percent / 100.0);
+  return retained >= static_cast<double>(kNoGoal) ? kNoGoal : static_cast<uint64_t>(retained);
 }
 
 void Cycle::measure(CycleRecord& record) {

@@ -79,6 +79,7 @@ class Cycle {
   void rescan_overflowed();
   void finish(CycleRecord& record);
   void measure(CycleRecord& record);
+  [[nodiscard]] uint64_t retained_bytes(const CycleRecord& record) const;
   void report_stop(uint32_t cycle, PauseKind kind, int64_t begin_ns, int64_t end_ns, int64_t time_to_stop_ns);
 
   HeapCore& core_;

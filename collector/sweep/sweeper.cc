@@ -83,7 +83,8 @@ void Sweeper::run() {
       while (more && now_ns() < slice_end) more = memory_.sweep_one();
     } else {
       // Swept: return idle pages, a piece at a time.
-      more = memory_.pages().release_idle(retain, kReleasePiece) != 0;
+      const uint64_t in_use = memory_.pages().stats().in_use_bytes;
+      more = memory_.pages().release_idle(retain > in_use ? retain - in_use : 0, kReleasePiece) != 0;
     }
     MutexLock lock(mu_);
     working_ = false;

@@ -20,8 +20,8 @@ class Sweeper final : public SweepHook {
 
   void sweep_span(Span& span) override;
 
-  /// Lets the background thread work. `retain_bytes`: free dirty memory beyond this goes back to the system
-  /// after.
+  /// Lets the background thread work. `retain_bytes`: free pages go back to the system after the sweep as
+  /// long as spans in use and free dirty pages together exceed this.
   void start(uint64_t retain_bytes);
   /// Sweeps whatever is left and waits until the background thread holds no span.
   void finish();
