@@ -65,7 +65,6 @@ class ThreadCache {
   /// Forgets every hole without giving anything back: in a child after fork(), where nothing may be touched.
   void abandon();
 
-  [[nodiscard]] bool black() const { return black_; }
   /// Counts since the last call; exact after publish() or flush().
   AllocationCounts take_counts();
   /// Limits holes to `slots` slots, so that the slow path runs often (`--debug stress`); 0: no limit.

@@ -31,7 +31,7 @@ nlohmann::json histogram_json(const LogHistogram& histogram) {
 nlohmann::json latency_json(const LogHistogram& h) {
   json out{{"count", h.count()}};
   if (h.count() == 0) return out;
-  // A quantile needs ten values beyond it to mean anything.
+  // A quantile with less than one value beyond it says nothing that the maximum does not.
   struct {
     const char* name;
     double q;

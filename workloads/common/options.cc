@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
 
 #include "allocator/base/machine.h"
 #include "allocator/base/units.h"
@@ -170,7 +169,6 @@ Result<bool> OptionParser::set_debug(const std::string& option, const std::strin
 
 void OptionParser::add_common() {
   CommonOptions& o = options_;
-  const std::string number = "N";
   add("--collector", "NAME", "keel, boehm, boehm-incremental or malloc [keel]",
       [&o](const std::string& t) -> Result<bool> {
         for (Collector c :

@@ -1,5 +1,5 @@
-// The flags every workload has (docs/contract: names are pinned), parsed with CLI11, checked, and refused
-// where they do not apply to the chosen collector.
+// The flags every workload has (their names are pinned: scripts and papers lean on them), parsed with CLI11,
+// checked, and refused where they do not apply to the chosen collector.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -85,11 +85,6 @@ void Session::fail_out_of_memory(const std::string& text) {
   request_stop();
 }
 
-void Session::set_section(const std::string& key, nlohmann::json value) {
-  std::lock_guard lock(mu_);
-  sections_[key] = std::move(value);
-}
-
 void Session::set_self_check(bool passed, const std::string& detail) {
   std::lock_guard lock(mu_);
   self_check_done_ = true;

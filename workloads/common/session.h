@@ -33,8 +33,6 @@ class Session {
   /// A thread ran out of memory: the run ends, with what the collector said.
   void fail_out_of_memory(const std::string& text);
 
-  /// Facts for the report that only the workload knows; merged as sections. Threads: any.
-  void set_section(const std::string& key, nlohmann::json value);
   void set_self_check(bool passed, const std::string& detail);
 
   /// Sleeps until `done()` or the stop flag, drawing the progress bar. `share()` in [0, 1].
