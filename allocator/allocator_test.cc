@@ -112,7 +112,7 @@ TEST(SpanBits, OneThreadWinsAMark) {
 
 class NoSweep : public SweepHook {
  public:
-  void sweep_span(Span&) override { ADD_FAILURE() << "nothing to sweep here"; }
+  void sweep_span(Span&, uint32_t) override { ADD_FAILURE() << "nothing to sweep here"; }
 };
 
 TEST(PageHeap, RandomRunsNeverOverlapAndAlwaysAddUp) {
@@ -179,12 +179,12 @@ TEST(PageTable, LeadsFromAnyAddressToItsSpan) {
   HeapMemory memory({});
   NoSweep hook;
   memory.set_sweep_hook(&hook);
-  Span* small = memory.acquire_span(register_layout(48, map_of(6, {0}, false)));
-  Span* medium = memory.acquire_span(register_layout(20480, PointerMap{}));
-  Span* large = memory.allocate_large(register_layout(100000, PointerMap{}), 100000, false);
+  Span* small = memory.acquire_span(register_layout(48, map_of(6, {0}, false)), 0, false);
+  Span* medium = memory.acquire_span(register_layout(20480, PointerMap{}), 0, false);
+  Span* large = memory.allocate_large(register_layout(100000, PointerMap{}), 100000, 0, false);
   // Larger than a chunk, at no chunk boundary in general: whole chunks in between, single pages at the ends.
   const uint64_t huge_bytes = 3 * PageTable::kChunkBytes + 5 * kPageBytes;
-  Span* huge = memory.allocate_large(register_layout(huge_bytes, PointerMap{}), huge_bytes, false);
+  Span* huge = memory.allocate_large(register_layout(huge_bytes, PointerMap{}), huge_bytes, 0, false);
   for (Span* span : {small, medium, large, huge}) {
     ASSERT_NE(span, nullptr);
     Rng rng(1);
@@ -205,7 +205,7 @@ TEST(PageTable, MetadataOfAFourTebibyteBallastIsBelowOneMebibyte) {
   NoSweep hook;
   memory.set_sweep_hook(&hook);
   const uint64_t before = resident_bytes();
-  Span* ballast = memory.allocate_large(register_layout(4 * kTiB, PointerMap{}), 4 * kTiB, false);
+  Span* ballast = memory.allocate_large(register_layout(4 * kTiB, PointerMap{}), 4 * kTiB, 0, false);
   if (ballast == nullptr) GTEST_SKIP() << "this build or machine has no 4 TiB of addresses";
   EXPECT_LE(memory.metadata_bytes(), kMiB);
   EXPECT_LE(resident_bytes() - before, 2 * kMiB);

@@ -76,12 +76,52 @@ TEST(Gctrace, MatchesTheRegularExpressionOfGoSurface) {
   c.fractional_cpu_ns = 450'000;
   c.idle_cpu_ns = 260'000;
   c.usable_cores = 2;
+  c.first_stop_ns = 81'000;
+  c.last_stop_ns = 71'000;
   EXPECT_EQ(gctrace_line(c, 1'000'000'000),
             "gc 3 @0.046s 0%: 0.081+1.1+0.071 ms clock, 0.16+0.039/0.45/0.26+0.14 ms cpu, 3->3->0 MB, 4 MB "
             "goal, 0 MB "
             "stacks, 0 MB globals, 2 P");
   c.trigger = CycleTrigger::kForced;
   EXPECT_TRUE(std::regex_match(gctrace_line(c, 0), line));
+}
+
+TEST(Gctrace, PacerLinesAreGos) {
+  CycleRecord c;
+  c.assist_ratio = 0.5;
+  c.expected_scan_bytes = 5 << 20;
+  c.heap_begin_bytes = 3 << 20;
+  c.heap_goal_bytes = 4 << 20;
+  c.heap_mark_end_bytes = (4 << 20) - 100;
+  c.fractional_workers = 2;
+  c.usable_cores = 2;
+  c.utilization = 0.273;
+  c.scanned_heap_bytes = 12345;
+  c.scanned_stack_bytes = 678;
+  c.scanned_root_bytes = 9;
+  c.cons_mark = 12.5;
+  EXPECT_EQ(
+      pacertrace_lines(c),
+      "pacer: assist ratio=+5.000000e-001 (scan 5 MB in 3->4 MB) workers=0++2.500000e-001\n"
+      "pacer: 27% CPU (25 exp.) for 12345+678+9 B work (5242880 B exp.) in 3145728 B -> 4194204 B (∆goal "
+      "-100, cons/mark +1.250000e+001)");
+}
+
+TEST(Gctrace, ScavengerLinesAreGos) {
+  CycleRecord c;
+  c.background_released_bytes = 12 << 10;
+  c.heap_released_bytes = 3456 << 10;
+  c.heap_retained_bytes = 1000;
+  c.heap_in_use_bytes = 870;
+  EXPECT_EQ(scavtrace_line(c), "scav 12 KiB work (bg), 0 KiB work (eager), 3456 KiB now, 87% util");
+}
+
+TEST(GcStatsQuantiles, FollowGosRule) {
+  EXPECT_EQ(pause_quantiles({}, 5), (std::vector<int64_t>(5, 0)));
+  EXPECT_EQ(pause_quantiles({7}, 5), (std::vector<int64_t>(5, 7)));
+  // sorted[n * i / 4]: 1 3 5 7, and the maximum.
+  EXPECT_EQ(pause_quantiles({8, 1, 2, 3, 4, 5, 6, 7}, 5), (std::vector<int64_t>{1, 3, 5, 7, 8}));
+  EXPECT_EQ(pause_quantiles({3, 1, 2}, 3), (std::vector<int64_t>{1, 2, 3}));
 }
 
 TEST(Statistics, AgreeWithKnownValues) {

@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCHEMA = json.loads((ROOT / "reports/schema/keel.report.schema.json").read_text(encoding="utf-8"))
 SMALL = ["--live", "4MiB", "--threads", "2", "--operations", "20000"]
 SANITIZED = bool(os.environ.get("KEEL_SANITIZED"))
+OPTIMIZED = os.environ.get("KEEL_BUILD_TYPE") == "Release"
 
 
 class Cli(unittest.TestCase):
@@ -64,9 +65,11 @@ class BadInput(Cli):
             (["--gogc", "-5"], ["--gogc", "'-5'", "[0, 1000000]"]),
             (["--threads", "0"], ["--threads", "'0'", "[1, 1024]"]),
             (["--threads", "two"], ["--threads", "'two'"]),
-            (["--barrier", "none"], ["--barrier", "unsound"]),
+            (["--barrier", "magic"], ["--barrier", "'magic'", "hybrid-conditional"]),
             (["--barrier", "magic"], ["--barrier", "'magic'"]),
-            (["--transitions", "handshake"], ["--transitions", "'handshake'", "stw"]),
+            (["--transitions", "jump"], ["--transitions", "'jump'", "stw, handshake"]),
+            (["--transitions", "handshake", "--barrier", "yuasa"], ["--barrier", "'yuasa'", "snapshot"]),
+            (["--transitions", "handshake", "--barrier", "none"], ["--barrier", "'none'", "unsound"]),
             (["--roots", "some"], ["--roots", "'some'"]),
             (["--debug", "stress=0"], ["--debug", "stress"]),
             (["--debug", "everything"], ["--debug", "'everything'"]),
@@ -85,7 +88,10 @@ class BadInput(Cli):
             (["--object-bytes", "8"], ["--object-bytes", "[24, 32768]"]),
             (["--replace", "101"], ["--replace", "[0, 100]"]),
             (["--collections", "3"], ["--collections", "--operations"]),
-            (["--memory-limit", "1GiB"], ["--memory-limit"]),
+            (["--memory-limit", "10.5GiB"], ["--memory-limit", "10.5GiB"]),
+            (["--goal", "membalancer=-1"], ["--goal", "'-1'", "[1e-09, 1e+09]"]),
+            (["--goal", "fixed=much"], ["--goal", "fixed=SIZE", "much"]),
+            (["--goal", "fixed=64MiB", "--gogc", "50"], ["--gogc", "fixed"]),
             (["stray"], ["stray"]),
         ]
         for arguments, words in cases:
@@ -166,6 +172,83 @@ class Runs(Cli):
         for text in lines:
             self.assertRegex(text, line)
 
+    def test_every_trace_line_is_gos(self):
+        pacer = re.compile(
+            r"^pacer: assist ratio=([+-][\d.e+-]+) \(scan (\d+) MB in (\d+)->(\d+) MB\) "
+            r"workers=(\d+)\+([+-][\d.e+-]+)$|"
+            r"^pacer: (-?\d+)% CPU \((\d+) exp\.\) for (\d+)\+(\d+)\+(\d+) B work \((\d+) B exp\.\) "
+            r"in (\d+) B -> (\d+) B \(∆goal (-?\d+), cons/mark ([+-][\d.e+-]+)\)$")
+        scav = re.compile(
+            r"^scav (\d+) KiB work(?: \(bg\), (\d+) KiB work \(eager\))?, (\d+) KiB (?:total|now), "
+            r"(\d+)% util( \(forced\))?( \[controller reset\])?$")
+        done = self.run_program(*SMALL, "--debug", "pacertrace,scavtrace", "--quiet")
+        lines = done.stderr.strip().splitlines()
+        self.assertGreater(sum(text.startswith("pacer: ") for text in lines), 3)
+        self.assertGreater(sum(text.startswith("scav ") for text in lines), 3)
+        for text in lines:
+            self.assertTrue(pacer.match(text) or scav.match(text), text)
+
+    def test_every_barrier_and_transition_leaves_a_valid_report(self):
+        for transitions in ("stw", "handshake"):
+            for barrier in ("hybrid", "hybrid-conditional", "dijkstra", "yuasa", "none"):
+                if transitions == "handshake" and barrier in ("yuasa", "none"):
+                    continue
+                report = self.report_of(*SMALL, "--barrier", barrier, "--transitions", transitions)
+                kinds = {total["kind"] for total in report["pause_totals"]}
+                stops = {"sweep_termination", "mark_termination"} & kinds
+                wanted = {("stw", "none"): {"mark_termination"}, ("stw", barrier): stops or {"missing"}}
+                self.assertEqual(stops, wanted.get((transitions, barrier), set()), (barrier, transitions))
+                if transitions == "handshake":
+                    self.assertEqual(report["memstats"]["PauseTotalNs"], 0)
+
+    def test_checkmark_tells_what_stacks_retain(self):
+        report = self.report_of(*SMALL, "--debug", "checkmark")
+        for cycle in report["cycles"]:
+            self.assertLess(cycle["roots"]["retained_bytes"], 1 << 20)
+            self.assertIn("unmarked_targets", cycle["roots"])
+
+    def test_without_keep_alive_a_closed_or_another_file_is_read(self):
+        small = ["--tries", "200", "--objects", "1000"]
+        on = self.report_of("--keep-alive", "on", *small, program="finalizers")["results"]
+        self.assertEqual((on["good_reads"], on["bad_reads"], on["wrong_file_reads"]), (200, 0, 0))
+        precise = self.report_of("--keep-alive", "off", "--roots", "precise", *small, program="finalizers")["results"]
+        self.assertEqual(precise["good_reads"], 200)
+        off = self.report_of("--keep-alive", "off", *small, program="finalizers")["results"]
+        self.assertEqual(off["good_reads"] + off["bad_reads"] + off["wrong_file_reads"], 200)
+        if OPTIMIZED:
+            self.assertGreater(off["bad_reads"], 0)
+            self.assertGreater(off["wrong_file_reads"], 0)
+        self.assertEqual(sorted(off["cost_ns"]), ["cleanup", "finalizer", "none", "weak"])
+        for transitions in ("stw", "handshake"):
+            report = self.report_of("--keep-alive", "on", "--transitions", transitions, *small, program="finalizers")
+            ran = report["finalization"]["finalizers"]
+            self.assertEqual(ran["queued"], ran["executed"])
+        self.assert_refused(self.run_program("--collector", "boehm", program="finalizers"), "--collector", "boehm")
+        self.assert_refused(self.run_program("--keep-alive", "maybe", program="finalizers"), "--keep-alive", "'maybe'")
+
+    def test_every_goal_and_a_memory_limit_leave_a_valid_report(self):
+        for goal, said in ((["--goal", "fixed=32MiB"], "fixed=32MiB"), (["--goal", "membalancer=0.5"], "membalancer=0.5"),
+                           (["--memory-limit", "64MiB", "--gogc", "off"], "gogc")):
+            report = self.report_of(*SMALL, *goal)
+            self.assertEqual(report["collector"]["goal"], said)
+        self.assertEqual(report["collector"]["memory_limit_bytes"], 64 << 20)
+        report = self.report_of(*SMALL, env={**os.environ, "GOMEMLIMIT": "48MiB"})
+        self.assertEqual(report["collector"]["memory_limit_bytes"], 48 << 20)
+
+    def test_the_go_twin_does_the_same_requests(self):
+        if not (BIN / "ballast-go").exists():
+            self.skipTest("Go is not installed, or this is a sanitizer's build")
+        one = ["--live", "4MiB", "--operations", "20000", "--seed", "7"]
+        keel = self.report_of(*one)
+        go = self.report_of(*one, program="ballast-go")
+        self.assertEqual(go["collector"]["name"], "go")
+        self.assertTrue(go["workload"]["self_check"]["passed"])
+        for key in ("requests", "replaced"):
+            self.assertEqual(go["results"][key], keel["results"][key])
+        self.assertGreater(len(go["cycles"]), 3)
+        refused = self.run_program("--object-bytes", "128", program="ballast-go")
+        self.assert_refused(refused, "--object-bytes", "128")
+
     def test_events_are_json_lines_with_a_version_first(self):
         events = self.out / "events.jsonl"
         report = self.report_of(*SMALL, "--events", events)
@@ -221,6 +304,23 @@ class Endings(Cli):
             with self.subTest(signal=number):
                 self.interrupted(number)
 
+    def test_an_interrupted_go_twin_leaves_its_cycles(self):
+        if not (BIN / "ballast-go").exists():
+            self.skipTest("Go is not installed, or this is a sanitizer's build")
+        path = self.out / "go.json"
+        child = subprocess.Popen([str(BIN / "ballast-go"), "--live", "4MiB", "--duration", "60s", "--gctrace", "--report",
+                                  str(path)], stderr=subprocess.PIPE, text=True)
+        for line in child.stderr:
+            if line.startswith("gc 20 "):
+                break
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=30)
+        self.assertEqual(child.returncode, 128 + signal.SIGTERM)
+        report = json.loads(path.read_text(encoding="utf-8"))
+        jsonschema.validate(report, SCHEMA)
+        self.assertFalse(report["complete"])
+        self.assertGreaterEqual(len(report["cycles"]), 20)
+
     def test_out_of_memory_ends_with_3_a_summary_and_a_report(self):
         for arguments, words in ((["--live", "64MiB", "--max-heap", "16MiB"], "--max-heap is 16MiB"),
                                  (["--ballast", "1GiB", "--max-heap", "16MiB"], "ballast of 1GiB"),
@@ -254,6 +354,14 @@ class Tools(Cli):
             self.assertEqual(self.run_program(*SMALL, *extra, "--quiet", "--report", path).returncode, 0)
             paths.append(path)
         return paths
+
+    def test_probes_are_in_the_executable(self):
+        if not pathlib.Path("/usr/include/x86_64-linux-gnu/sys/sdt.h").exists():
+            self.skipTest("no <sys/sdt.h>")
+        notes = subprocess.run(["readelf", "--notes", str(BIN / "ballast")], capture_output=True, text=True, check=True)
+        for name in ("cycle_begin", "mark_begin", "mark_end", "cycle_end", "stop_begin", "stop_end", "round_begin",
+                     "round_end"):
+            self.assertRegex(notes.stdout, rf"Provider: keel\n\s+Name: {name}\n")
 
     def test_summary_and_compare_show_both_sides(self):
         off, on = self.two_reports()

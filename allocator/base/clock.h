@@ -24,4 +24,7 @@ inline int64_t to_unix_ns(int64_t monotonic_ns) {
 /// CPU time of the calling thread in ns. Cost: a system call (~200 ns).
 inline int64_t thread_cpu_ns() { return read_clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
+/// CPU time of the whole process in ns. Cost: a system call (~300 ns).
+inline int64_t process_cpu_ns() { return read_clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
 }  // namespace keel

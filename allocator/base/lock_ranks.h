@@ -5,17 +5,19 @@
 namespace keel {
 
 enum class LockRank : int {
-  kCollect = 10,   // who runs the next cycle, who waits for it
-  kRegistry = 20,  // the list of mutators; held across a handshake or a stop
-  kListener = 25,  // recorders' own state
-  kRoots = 30,     // slots of Root<T>
-  kWorkers = 35,   // mark workers' epoch and sums
-  kLayouts = 40,   // registration of layouts
-  kCentral = 50,   // one layout's spans
-  kLarge = 55,     // spans of large objects
-  kPages = 60,     // page heap: free runs, frontier
-  kGrey = 70,      // shared grey chunks
-  kLeaf = 100,     // takes no other
+  kCollect = 10,     // who runs the next cycle, who waits for it
+  kRegistry = 20,    // the list of mutators; held across a handshake or a stop
+  kSpecials = 22,    // finalizers, cleanups, weak pointers by object
+  kFinalizers = 23,  // functions waiting to run
+  kListener = 25,    // recorders' own state
+  kRoots = 30,       // slots of Root<T>
+  kWorkers = 35,     // mark workers' epoch and sums
+  kLayouts = 40,     // registration of layouts
+  kCentral = 50,     // one layout's spans
+  kLarge = 55,       // spans of large objects
+  kPages = 60,       // page heap: free runs, frontier
+  kGrey = 70,        // shared grey chunks
+  kLeaf = 100,       // takes no other
 };
 
 }  // namespace keel

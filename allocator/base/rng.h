@@ -33,8 +33,11 @@ class Rng {
   /// Uniform in [0, bound), bound > 0 (multiply-shift; the bias is below 2^-32 for bounds below 2^32).
   uint64_t below(uint64_t bound) { return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64); }
 
+  /// Uniform in [0, 1).
+  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
   /// True with probability `percent` / 100.
-  bool percent(double percent) { return static_cast<double>(next() >> 11) * 0x1p-53 * 100.0 < percent; }
+  bool percent(double percent) { return uniform() * 100.0 < percent; }
 
  private:
   __extension__ using Wide = unsigned __int128;

@@ -42,10 +42,11 @@ void ThreadCache::publish_hole(LayoutId layout) {
   const uint32_t used = cursor - held.recorded;
   if (used == 0) return;
   const Layout& l = layout_of(layout);
-  set_bits_owned(memory_.alloc_bits(memory_.page_of(*held.span)), held.recorded, cursor);
+  set_bits_owned(memory_.alloc_bits(memory_.page_of(*held.span), cycle_), held.recorded, cursor);
   held.recorded = cursor;
   held.span->live_slots += used;
   counts_.objects += used;
+  memory_.by_size(l.size_class).mallocs.fetch_add(used, std::memory_order_relaxed);
   counts_.bytes += uint64_t{used} * l.slot_bytes;
   if (black_) {
     counts_.black_objects += used;
@@ -58,7 +59,7 @@ bool ThreadCache::take_hole(LayoutId layout) {
   const Layout& l = layout_of(layout);
   Span& span = *held.span;
   const uint64_t page = memory_.page_of(span);
-  const BitWord* allocated = memory_.alloc_bits(page);
+  const BitWord* allocated = memory_.alloc_bits(page, cycle_);
   const uint32_t begin = find_bit(allocated, held.hole_end, l.slots, false);
   if (begin == l.slots) return false;
   uint32_t end = find_bit(allocated, begin, l.slots, true);
@@ -68,7 +69,7 @@ bool ThreadCache::take_hole(LayoutId layout) {
   if (span.needs_zero) std::memset(start, 0, bytes);
   // The compiler must not treat the zeros as dead because a constructor follows (rule 5).
   asm volatile("" : : "r"(start) : "memory");
-  if (black_) set_bits(memory_.mark_bits(page), begin, end);
+  if (black_) set_bits(memory_.mark_bits(page, cycle_), begin, end);
   held.recorded = begin;
   held.hole_end = end;
   bumps_[layout] = {start, start + bytes};
@@ -80,7 +81,7 @@ void ThreadCache::give_back(LayoutId layout) {
   Held& held = held_[layout];
   held.span->cached = false;
   // Stress may leave the rest of a span behind; a span without any free slot is filed as full.
-  memory_.return_span(*held.span);
+  memory_.return_span(*held.span, cycle_);
   held = {};
   bumps_[layout] = {};
 }
@@ -94,7 +95,7 @@ size_t ThreadCache::refill(LayoutId layout) {
   } else {
     active_.push_back(layout);
   }
-  Span* span = memory_.acquire_span(layout);
+  Span* span = memory_.acquire_span(layout, cycle_, black_);
   if (span == nullptr) {
     active_.erase(std::find(active_.begin(), active_.end(), layout));
     return 0;
@@ -109,9 +110,10 @@ size_t ThreadCache::refill(LayoutId layout) {
 }
 
 void* ThreadCache::allocate_large(LayoutId layout, uint64_t bytes) {
-  Span* span = memory_.allocate_large(layout, bytes, black_);
+  Span* span = memory_.allocate_large(layout, bytes, cycle_, black_);
   if (span == nullptr) return nullptr;
   counts_.objects += 1;
+  memory_.by_size(0).mallocs.fetch_add(1, std::memory_order_relaxed);
   counts_.bytes += span->bytes();
   if (black_) {
     counts_.black_objects += 1;
@@ -129,7 +131,7 @@ void ThreadCache::begin_black() {
   black_ = true;
   for (LayoutId layout : active_) {
     const Held& held = held_[layout];
-    set_bits(memory_.mark_bits(memory_.page_of(*held.span)), held.recorded, held.hole_end);
+    set_bits(memory_.mark_bits(memory_.page_of(*held.span), cycle_), held.recorded, held.hole_end);
   }
 }
 
@@ -141,20 +143,9 @@ size_t ThreadCache::flush() {
     publish_hole(layout);
     Held& held = held_[layout];
     unused += static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
-    const uint64_t page = memory_.page_of(*held.span);
-    // Slots that were marked for us and not used: free again, in whichever array the marks are now.
-    if (black_) {
-      clear_bits(memory_.table().bits(0, page), held.recorded, held.hole_end);
-      clear_bits(memory_.table().bits(1, page), held.recorded, held.hole_end);
-    }
-    held.span->cached = false;
-    if (held.span->swept_cycle.load(std::memory_order_relaxed) != memory_.cycle()) {
-      memory_.sweep_held(*held.span);
-      held = {};
-      bumps_[layout] = {};
-    } else {
-      give_back(layout);
-    }
+    if (black_)
+      clear_bits(memory_.mark_bits(memory_.page_of(*held.span), cycle_), held.recorded, held.hole_end);
+    give_back(layout);
   }
   return unused;
 }

@@ -55,12 +55,15 @@ class ThreadCache {
   void publish();
   /// publish(), then everything allocated from now on is born black.
   void begin_black();
-  /// Marking is over (or was abandoned): allocate white again; holes keep no unused marks. Precondition:
-  /// flushed.
-  void end_black() { black_ = false; }
-  /// Gives every span back, swept if it was not. `marks_are_live`: the marks just made have become allocation
-  /// bits (after finish_mark()). Returns the bytes of holes that were taken and not used.
+  /// Gives every span back, unused slots of black holes white again. Returns the bytes of holes that were
+  /// taken and not used.
   size_t flush();
+  /// From now on `cycle` marks are completed for this cache, and it allocates white. Precondition: flushed.
+  void set_cycle(uint32_t cycle) {
+    cycle_ = cycle;
+    black_ = false;
+  }
+  [[nodiscard]] uint32_t cycle() const { return cycle_; }
 
   /// Forgets every hole without giving anything back: in a child after fork(), where nothing may be touched.
   void abandon();
@@ -81,6 +84,11 @@ class ThreadCache {
     uint32_t hole_end = 0;
   };
 
+ public:
+  /// Bytes of a cache's tables (Go's MCacheSys); most of their pages are never touched.
+  static constexpr uint64_t kMetadataBytes = kMaxLayouts * (sizeof(Bump) + sizeof(Held));
+
+ private:
   [[nodiscard]] uint32_t cursor_slot(LayoutId layout) const;
   void publish_hole(LayoutId layout);
   bool take_hole(LayoutId layout);
@@ -92,6 +100,7 @@ class ThreadCache {
   std::vector<LayoutId> active_;  // layouts with a span
   AllocationCounts counts_;
   uint32_t hole_limit_ = 0;
+  uint32_t cycle_ = 0;  // this cache's view of HeapMemory::cycle()
   bool black_ = false;
 };
 

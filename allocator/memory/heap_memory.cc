@@ -31,6 +31,23 @@ constexpr uint64_t kDefaultRange = 16 * kTiB;
 // A huge page; large pointer-free objects start on one so that none is half shared.
 constexpr uint64_t kHugePageBytes = 2 * kMiB;
 
+class SweepInFlight {
+ public:
+  explicit SweepInFlight(std::atomic<uint32_t>& count) : count_(count) {
+    // relaxed [sweep.in_flight]: the list's lock, taken next, orders it for whoever finds the list empty.
+    count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~SweepInFlight() {
+    // release [sweep.in_flight]: pairs with the acquire in sweep_is_over().
+    count_.fetch_sub(1, std::memory_order_release);
+  }
+  SweepInFlight(const SweepInFlight&) = delete;
+  SweepInFlight& operator=(const SweepInFlight&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
 }  // namespace
 
 HeapMemory::HeapMemory(const HeapMemoryConfig& config)
@@ -53,7 +70,7 @@ CentralList& HeapMemory::central(LayoutId layout) {
   return *list;
 }
 
-Span* HeapMemory::new_span(LayoutId layout, const PageRun& run) {
+Span* HeapMemory::new_span(LayoutId layout, const PageRun& run, uint32_t cycle) {
   Span& span = table_.span_at(run.page);
   const Layout& l = layout_of(layout);
   span.start = table_.address_of(run.page);
@@ -64,43 +81,43 @@ Span* HeapMemory::new_span(LayoutId layout, const PageRun& run) {
   span.cached = false;
   span.live_slots = 0;
   span.overflowed.store(0, std::memory_order_relaxed);
-  span.swept_cycle.store(cycle(), std::memory_order_relaxed);
+  span.swept_cycle.store(cycle, std::memory_order_relaxed);
   clear_bits(table_.bits(0, run.page), l.slots);
   clear_bits(table_.bits(1, run.page), l.slots);
   span.state.store(SpanState::kInUse, std::memory_order_relaxed);
   return &span;
 }
 
-Span* HeapMemory::acquire_span(LayoutId layout) {
+Span* HeapMemory::acquire_span(LayoutId layout, uint32_t cycle, bool black) {
   CentralList& list = central(layout);
-  const uint32_t now = cycle();
-  if (Span* span = list.take_partial(now)) return span;
-  for (int attempt = 0; attempt < kSweepAttempts; ++attempt) {
-    Span* span = list.take_unswept(now);
+  if (Span* span = list.take_partial(cycle)) return span;
+  for (int attempt = 0; attempt < kSweepAttempts && !black; ++attempt) {
+    SweepInFlight sweeping(sweeps_in_flight_);
+    Span* span = list.take_unswept(cycle);
     if (span == nullptr) break;
-    sweep_hook_->sweep_span(*span);
+    sweep_hook_->sweep_span(*span, cycle);
     if (span->live_slots < layout_of(layout).slots) return span;
-    list.put(*span, now, layout_of(layout).slots);
+    list.put(*span, cycle, layout_of(layout).slots);
   }
   const PageRun run = pages_.allocate(layout_of(layout).span_pages);
   if (!run.valid()) return nullptr;
-  Span* span = new_span(layout, run);
+  Span* span = new_span(layout, run, cycle);
   table_.publish(*span);
   return span;
 }
 
-void HeapMemory::return_span(Span& span) {
-  KEEL_DCHECK(span.swept_cycle.load(std::memory_order_relaxed) == cycle(), "central: span returned unswept");
-  central(span.layout).put(span, cycle(), layout_of(span.layout).slots);
+void HeapMemory::return_span(Span& span, uint32_t cycle) {
+  KEEL_DCHECK(span.swept_cycle.load(std::memory_order_relaxed) == cycle, "central: span returned unswept");
+  central(span.layout).put(span, cycle, layout_of(span.layout).slots);
 }
 
-Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, bool black) {
+Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black) {
   const Layout& l = layout_of(layout);
   const uint64_t pages = round_up(bytes, kPageBytes) >> kPageShift;
   const bool untouched = l.noscan() && bytes >= kHugePageBytes;
   const PageRun run = pages_.allocate(pages, untouched ? kHugePageBytes / kPageBytes : 1);
   if (!run.valid()) return nullptr;
-  Span* span = new_span(layout, run);
+  Span* span = new_span(layout, run, cycle);
   span->object_bytes = round_up(bytes, kWordBytes);
   span->live_slots = 1;
   void* start = reinterpret_cast<void*>(span->start);
@@ -112,20 +129,30 @@ Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, bool black) {
   } else if (run.dirty) {
     std::memset(start, 0, span->bytes());
   }
-  set_bits(table_.bits(cycle() & 1, run.page), 0, 1);
-  if (black) set_bits(table_.bits((cycle() + 1) & 1, run.page), 0, 1);
+  set_bits(alloc_bits(run.page, cycle), 0, 1);
+  if (black) set_bits(mark_bits(run.page, cycle), 0, 1);
   if (span->bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_add(pages, std::memory_order_relaxed);
   table_.publish(*span);
   MutexLock lock(large_mu_);
-  large_[cycle() & 1].push_back(span);
+  large_[cycle & 1].push_back(span);
   return span;
 }
 
-uint64_t HeapMemory::metadata_bytes() const {
+HeapMemory::MetadataBytes HeapMemory::metadata_by_kind() const {
   const uint64_t chunked = chunked_pages_.load(std::memory_order_relaxed);
-  const uint64_t pages = pages_.stats().in_use_bytes >> kPageShift;
-  return PageTable::metadata_bytes(pages - std::min(pages, chunked)) +
-         (chunked << kPageShift >> PageTable::kChunkShift) * sizeof(void*);
+  const uint64_t in_use = pages_.stats().in_use_bytes >> kPageShift;
+  const uint64_t pages = in_use - std::min(in_use, chunked);
+  MetadataBytes bytes;
+  bytes.bits = pages * 2 * PageTable::kBitWordsPerPage * sizeof(uint64_t);
+  bytes.spans = pages * sizeof(Span);
+  bytes.page_table =
+      pages * sizeof(uint64_t) + (chunked << kPageShift >> PageTable::kChunkShift) * sizeof(void*);
+  return bytes;
+}
+
+uint64_t HeapMemory::metadata_bytes() const {
+  const MetadataBytes bytes = metadata_by_kind();
+  return bytes.bits + bytes.spans + bytes.page_table;
 }
 
 void HeapMemory::free_span(Span& span) {
@@ -146,20 +173,20 @@ void HeapMemory::free_span(Span& span) {
   pages_.free(page, pages, release);
 }
 
-void HeapMemory::file_swept(Span& span) {
+void HeapMemory::file_swept(Span& span, uint32_t cycle) {
   const Layout& l = layout_of(span.layout);
   if (span.live_slots == 0) {
     free_span(span);
   } else if (l.large()) {
     MutexLock lock(large_mu_);
-    large_[cycle() & 1].push_back(&span);
+    large_[cycle & 1].push_back(&span);
   } else {
-    central(span.layout).put(span, cycle(), l.slots);
+    central(span.layout).put(span, cycle, l.slots);
   }
 }
 
-bool HeapMemory::sweep_one() {
-  const uint32_t now = cycle();
+bool HeapMemory::sweep_one(uint32_t now) {
+  SweepInFlight sweeping(sweeps_in_flight_);
   Span* span = nullptr;
   {
     MutexLock lock(large_mu_);
@@ -178,9 +205,14 @@ bool HeapMemory::sweep_one() {
   }
   next_layout_.store(id, std::memory_order_relaxed);
   if (span == nullptr) return false;
-  sweep_hook_->sweep_span(*span);
-  file_swept(*span);
+  sweep_hook_->sweep_span(*span, now);
+  file_swept(*span, now);
   return true;
+}
+
+bool HeapMemory::sweep_is_over() const {
+  // acquire [sweep.in_flight]: what the sweeps wrote is visible to whoever marks next.
+  return unswept_spans() == 0 && sweeps_in_flight_.load(std::memory_order_acquire) == 0;
 }
 
 uint64_t HeapMemory::unswept_spans() const {

@@ -3,7 +3,9 @@
 // This is what a thread cache refills from and what the collector sweeps. Cycle numbers: `cycle()` is the
 // number of marks completed; marks of the running cycle go to bits[(cycle + 1) & 1], allocation bits are
 // bits[cycle & 1]. finish_mark() raises the number, so the marks just made become the allocation bits, in
-// O(1).
+// O(1). A thread cache has its own view of the number, which may lag by one while marking ends with a
+// handshake: then caches of both views allocate side by side. A span in a cache belongs to its view; a list
+// is swept spans to the one and unswept spans to the other, and only the later view sweeps.
 //
 // Identities (checked by the heap walk, at rest):
 //   page heap:   in_use + free == committed
@@ -51,32 +53,32 @@ class HeapMemory {
   /// relaxed [cycle.number]: written by the cycle thread at mark termination; mutators read it after the
   /// handshake or stop that follows, which orders it.
   [[nodiscard]] uint32_t cycle() const { return cycle_.load(std::memory_order_relaxed); }
-  [[nodiscard]] BitWord* mark_bits(uint64_t page) const { return table_.bits((cycle() + 1) & 1, page); }
-  [[nodiscard]] BitWord* alloc_bits(uint64_t page) const { return table_.bits(cycle() & 1, page); }
+  [[nodiscard]] BitWord* mark_bits(uint64_t page) const { return mark_bits(page, cycle()); }
+  [[nodiscard]] BitWord* alloc_bits(uint64_t page) const { return alloc_bits(page, cycle()); }
+  [[nodiscard]] BitWord* mark_bits(uint64_t page, uint32_t at) const {
+    return table_.bits((at + 1) & 1, page);
+  }
+  [[nodiscard]] BitWord* alloc_bits(uint64_t page, uint32_t at) const { return table_.bits(at & 1, page); }
   [[nodiscard]] uint64_t page_of(const Span& span) const { return table_.page_of(span.start); }
 
+  // `cycle` below is the caller's view of cycle().
   /// A span of `layout` with free slots and swept in this cycle, owned by the caller; null when memory is
-  /// out. Sweeps at most kSweepAttempts unswept spans on the way. Threads: mutators, no lock held.
-  Span* acquire_span(LayoutId layout);
+  /// out. Sweeps at most kSweepAttempts unswept spans on the way, none if `black`: while marking every span
+  /// is swept, and what looks unswept was swept by a later view. Threads: mutators, no lock held.
+  Span* acquire_span(LayoutId layout, uint32_t cycle, bool black);
   /// Returns a span that a cache has retired.
-  void return_span(Span& span);
+  void return_span(Span& span, uint32_t cycle);
   /// Null when memory is out. `black`: born marked. Threads: mutators.
-  Span* allocate_large(LayoutId layout, uint64_t bytes, bool black);
+  Span* allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black);
 
   /// Takes any unswept span (small or large) and sweeps it. False if there is none. Threads: any.
-  bool sweep_one();
+  bool sweep_one(uint32_t cycle);
+  /// True when every span not in a cache is swept and nobody is in the middle of one.
+  [[nodiscard]] bool sweep_is_over() const;
   /// Spans not yet swept in this cycle, those in caches not counted. Exact when nothing runs.
   [[nodiscard]] uint64_t unswept_spans() const;
-  /// Sweeps a span that a cache held over the end of a mark, and files it. Threads: the cache's owner.
-  void sweep_held(Span& span) {
-    sweep_hook_->sweep_span(span);
-    file_swept(span);
-  }
-  /// After sweep_span(): files the span, or frees its pages if nothing lives in it.
-  void file_swept(Span& span);
-
   /// Flips the roles of the bits and the lists: marks become allocation bits. Threads: the cycle thread,
-  /// marking over, every mutator stopped or with its holes published.
+  /// marking over, every mutator stopped or already at the next view.
   void finish_mark() { cycle_.store(cycle() + 1, std::memory_order_relaxed); }
 
   /// Calls `visit(Span&)` for every span in use, by address. World stopped and no sweeper running, or single
@@ -101,15 +103,31 @@ class HeapMemory {
     std::atomic<uint64_t> bytes{0};
     std::atomic<uint64_t> objects{0};
   };
+  /// The same by size class (0: large objects), for Go's MemStats.BySize. relaxed [stats].
+  struct SizeCounts {
+    std::atomic<uint64_t> mallocs{0};
+    std::atomic<uint64_t> frees{0};
+  };
+  [[nodiscard]] SizeCounts& by_size(size_t size_class) { return by_size_[size_class]; }
+  [[nodiscard]] const SizeCounts& by_size(size_t size_class) const { return by_size_[size_class]; }
   [[nodiscard]] Freed& freed() { return freed_; }
   [[nodiscard]] const Freed& freed() const { return freed_; }
   /// Bytes of tables that describe the spans in use (Go's GCSys). relaxed [stats].
   [[nodiscard]] uint64_t metadata_bytes() const;
+  struct MetadataBytes {
+    uint64_t bits = 0;  // mark and allocation bits
+    uint64_t spans = 0;
+    uint64_t page_table = 0;
+  };
+  /// The same by kind; the parts add up to metadata_bytes() of the same moment.
+  [[nodiscard]] MetadataBytes metadata_by_kind() const;
 
  private:
   static constexpr int kSweepAttempts = 64;
   CentralList& central(LayoutId layout);
-  Span* new_span(LayoutId layout, const PageRun& run);
+  Span* new_span(LayoutId layout, const PageRun& run, uint32_t cycle);
+  /// After sweep_span(): files the span, or frees its pages if nothing lives in it.
+  void file_swept(Span& span, uint32_t cycle);
   void free_span(Span& span);
   [[nodiscard]] CentralList* central_if_any(LayoutId layout) const {
     // acquire [central.create]: pairs with the release in central(); the list is constructed.
@@ -121,7 +139,11 @@ class HeapMemory {
   PageHeap pages_{table_};
   SweepHook* sweep_hook_ = nullptr;
   std::atomic<uint32_t> cycle_{0};
+  // [sweep.in_flight]: raised before a span leaves its list unswept, lowered when it is filed. Whoever has
+  // seen every list empty (their locks order it) and then reads 0 knows that no sweep is half done.
+  std::atomic<uint32_t> sweeps_in_flight_{0};
   Freed freed_;
+  std::array<SizeCounts, kSizeClassCount> by_size_;
   // relaxed [stats]: pages of spans of a chunk or more, which have one entry a chunk.
   std::atomic<uint64_t> chunked_pages_{0};
 

@@ -22,6 +22,16 @@ inline bool try_mark(BitWord& word, uint64_t bit) {
   return (word.fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
 }
 
+/// The same for a thread that must be seen to have found work before anybody sees its mark: `announce` runs
+/// before the bit is set. acquire/release [mark.announced]: whoever finds the bit set, and acknowledges a
+/// round after that, makes the announcement visible to the thread that counts acknowledgements.
+template <typename Announce>
+bool try_mark_announced(BitWord& word, uint64_t bit, Announce&& announce) {
+  if ((word.load(std::memory_order_acquire) & bit) != 0) return false;
+  announce();
+  return (word.fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
+}
+
 inline bool test_bit(const BitWord* words, uint32_t index) {
   return (words[index / 64].load(std::memory_order_relaxed) >> (index % 64) & 1) != 0;
 }

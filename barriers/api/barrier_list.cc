@@ -25,6 +25,15 @@ constexpr auto kTable = make_table(Indices{});
 
 }  // namespace
 
+std::string barrier_names() {
+  std::string names;
+  for (const BarrierKind& kind : kTable) {
+    if (!names.empty()) names += ", ";
+    names += kind.traits.name;
+  }
+  return names;
+}
+
 const BarrierKind* find_barrier(std::string_view name) {
   for (const BarrierKind& kind : kTable) {
     if (kind.traits.name == name) return &kind;

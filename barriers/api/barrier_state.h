@@ -31,6 +31,7 @@ struct BarrierState {
   static constexpr size_t kCapacity = 512;  // Go's wbBufEntries (mwbbuf.go)
 
   bool marking = false;
+  bool stack_grey = false;  // marking, and the own stack has not been scanned
   uint32_t count = 0;
   uint32_t limit = kCapacity;      // tests make it tiny
   BarrierSlowPath slow = nullptr;  // the kind's store path, chosen once per heap
@@ -39,6 +40,7 @@ struct BarrierState {
   uint64_t shaded = 0;  // pointers handed to the sink
   uintptr_t buffer[kCapacity + 2] = {};
 
+  [[nodiscard]] bool stack_is_grey() const noexcept { return stack_grey; }
   void add(uintptr_t pointer) noexcept {
     if (pointer != 0) buffer[count++] = pointer;
   }

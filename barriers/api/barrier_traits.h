@@ -18,8 +18,8 @@ struct BarrierTraits {
 };
 
 /// A kind is a stateless type: `before_store` runs before every store while marking. `State` offers
-/// `add(uintptr_t)`, which remembers a pointer to shade; `SlotType` offers `load_acquire()`. Both are
-/// parameters so that the exhaustive model (barriers/model) runs this very code.
+/// `add(uintptr_t)`, which remembers a pointer to shade, and `stack_is_grey()`; `SlotType` offers
+/// `load_acquire()`. Both are parameters so that the exhaustive model (barriers/model) runs this very code.
 template <typename B, typename State, typename SlotType>
 concept WriteBarrier = requires(State& self, SlotType& slot, uintptr_t value) {
   { B::kTraits } -> std::convertible_to<const BarrierTraits&>;

@@ -26,6 +26,7 @@ class BarrierTest : public testing::Test {
     t_barrier.sink = &sink_;
     t_barrier.slow = find_barrier(Kind::kTraits.name)->slow_path;
     t_barrier.marking = true;
+    t_barrier.stack_grey = true;
   }
   void TearDown() override { t_barrier = BarrierState{}; }
   RecordingSink sink_;
@@ -71,6 +72,21 @@ TYPED_TEST(BarrierTest, FlushesWhenTheBufferIsFull) {
   if (TypeParam::kTraits.shades_new) {
     EXPECT_GE(this->sink_.seen.size(), 9U);
   }
+}
+
+TEST(HybridConditional, ShadesTheNewValueOnlyWhileTheStackIsGrey) {
+  RecordingSink sink;
+  t_barrier = BarrierState{};
+  t_barrier.sink = &sink;
+  t_barrier.slow = find_barrier("hybrid-conditional")->slow_path;
+  t_barrier.marking = true;
+  Slot slot(100);
+  write_slot(slot, 200);
+  t_barrier.stack_grey = true;
+  write_slot(slot, 300);
+  t_barrier.flush();
+  EXPECT_EQ(sink.seen, (std::vector<uintptr_t>{100, 200, 300}));
+  t_barrier = BarrierState{};
 }
 
 }  // namespace

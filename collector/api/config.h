@@ -13,6 +13,10 @@ class GcListener;
 
 enum class Roots : uint8_t { kConservative, kPrecise };
 
+/// How the heap goal is set (collector/pacing); a memory limit may lower any of them.
+enum class GoalRule : uint8_t { kGogc, kFixed, kMembalancer };
+const char* to_string(GoalRule rule);
+
 struct DebugOptions {
   bool checkmark = false;  // mark again with the world stopped and compare (Go's gccheckmark)
   bool walk = false;       // check structure and byte accounts at every cycle
@@ -23,13 +27,18 @@ struct DebugOptions {
 struct HeapConfig {
   static constexpr int64_t kGogcOff = -1;
   static constexpr int64_t kMaxGogc = 1000000;
+  static constexpr uint64_t kNoLimit = INT64_MAX;
 
   std::string barrier = "hybrid";
   std::string transitions = "stw";
   Roots roots = Roots::kConservative;
-  int64_t gogc_percent = 100;   // or kGogcOff
-  uint64_t max_heap_bytes = 0;  // hard limit on spans in use; 0: none
-  uint64_t range_bytes = 0;     // addresses to reserve; 0: as many as the build allows
+  int64_t gogc_percent = 100;  // or kGogcOff
+  GoalRule goal = GoalRule::kGogc;
+  uint64_t fixed_goal_bytes = 0;           // of GoalRule::kFixed
+  double membalancer_per_mib = 0;          // of GoalRule::kMembalancer: the price of memory, 1 / MiB
+  uint64_t memory_limit_bytes = kNoLimit;  // soft, on all memory (Go's GOMEMLIMIT)
+  uint64_t max_heap_bytes = 0;             // hard limit on spans in use; 0: none
+  uint64_t range_bytes = 0;                // addresses to reserve; 0: as many as the build allows
   bool assists = true;
   int64_t periodic_ns = 120'000'000'000;  // a cycle is forced after this long; 0: never (Go's forcegcperiod)
   uint32_t mark_workers = 0;              // 0: one per usable core

@@ -17,7 +17,13 @@ struct CycleRecord {
   int64_t mark_begin_ns = 0;
   int64_t mark_termination_ns = 0;  // the request to stop for mark termination
   int64_t end_ns = 0;
-  int64_t end_unix_ns = 0;                // LastGC
+  int64_t end_unix_ns = 0;  // LastGC
+  // World stops, from the request to the restart; 0 with handshakes. Marking within one stop is all
+  // last_stop_ns.
+  int64_t first_stop_ns = 0;
+  int64_t last_stop_ns = 0;
+  int64_t world_stop_ns = 0;    // all world stops of this cycle, repeated terminations included: Go's PauseNs
+  int64_t stopped_mark_ns = 0;  // marking inside one stop
   int64_t sweep_termination_stop_ns = 0;  // time to stop: from the request until the last mutator stood
   int64_t mark_termination_stop_ns = 0;
   uint32_t slowest_thread = 0;     // who the longer of the two waited for last; 0: nobody
@@ -38,13 +44,32 @@ struct CycleRecord {
   int64_t idle_cpu_ns = 0;
   int64_t assist_ns = 0;     // wall time of mutators inside assists
   int64_t pause_cpu_ns = 0;  // usable cores times both stops
+  // Since the last cycle's record.
+  int64_t sweep_cpu_ns = 0;  // estimate: one span of 16 is timed
+  int64_t scavenge_cpu_ns = 0;
+  uint64_t background_released_bytes = 0;  // given back to the system by the sweeper's thread
+  uint64_t eager_released_bytes = 0;       // by mutators above the memory limit
+  uint64_t heap_released_bytes = 0;        // now
+  uint64_t heap_retained_bytes = 0;        // not released: in spans or free
+  uint64_t heap_in_use_bytes = 0;          // in spans
   uint32_t dedicated_workers = 0;
   uint32_t fractional_workers = 0;
   uint32_t idle_workers = 0;
   uint64_t barrier_shaded = 0;
   uint64_t barrier_flushes = 0;
-  uint64_t root_words = 0;  // stack words looked at
-  uint64_t root_hits = 0;   // that led to an object
+  uint64_t rescanned_words = 0;  // of them again, by a barrier that leaves stacks grey
+  uint32_t fallback_stops = 0;   // with handshakes: stops that were needed all the same
+  // With checkmark and conservative roots, else -1: bytes that stack words reach and no Root does; targets of
+  // a fresh look at the stacks that are not marked (copies of pointers that died meanwhile).
+  int64_t retained_bytes = -1;
+  int64_t unmarked_stack_targets = -1;
+  uint64_t root_words = 0;           // stack words looked at
+  uint64_t root_hits = 0;            // that led to an object
+  bool limiter_active = false;       // the CPU limiter was on at some time while marking
+  double assist_ratio = 0;           // bytes of scan work per byte allocated, when marking began
+  uint64_t expected_scan_bytes = 0;  // what marking was expected to scan
+  double utilization = 0;            // share of the cores while marking, assists included, idle marking not
+  double cons_mark = 0;              // the estimate this cycle began with
   uint32_t termination_rounds = 0;
   uint32_t grey_overflows = 0;  // rescans of spans because the grey pool was full
   uint32_t usable_cores = 0;
@@ -68,7 +93,10 @@ struct PauseRecord {
   int64_t begin_ns = 0;
   int64_t duration_ns = 0;       // world stops: from the request to stop until restart
   int64_t time_to_stop_ns = -1;  // world stops only
-  int64_t own_stack_ns = -1;     // handshakes that scanned the own stack
+  // Interruptions of one mutator (handshake): standing in a stop, scanning the own stack; the rest is other
+  // work.
+  int64_t wait_ns = -1;
+  int64_t own_stack_ns = -1;
 };
 
 /// Callbacks. `on_pause` runs on mutators in their slow paths: it must not block, allocate on the GC heap or
@@ -84,6 +112,16 @@ class GcListener {
   /// World stops come here, from the cycle thread.
   virtual void on_world_stop(const PauseRecord& pause) = 0;
   virtual void on_cycle(const CycleRecord& cycle) = 0;
+};
+
+/// Hears everything and does nothing: a base for those who want one kind of event.
+class NullListener : public GcListener {
+ public:
+  void* on_attach(uint32_t, const char*) override { return nullptr; }
+  void on_detach(void*) override {}
+  void on_pause(void*, const PauseRecord&) override {}
+  void on_world_stop(const PauseRecord&) override {}
+  void on_cycle(const CycleRecord&) override {}
 };
 
 const char* to_string(CycleTrigger trigger);

@@ -13,6 +13,7 @@
 
 #include "collector/api/config.h"
 #include "collector/api/events.h"
+#include "collector/api/finalizers.h"
 #include "collector/api/local.h"
 #include "collector/api/make.h"
 #include "collector/api/mutator.h"
@@ -35,7 +36,17 @@ struct HeapStats {
   uint64_t heap_in_use_bytes = 0;
   uint64_t heap_released_bytes = 0;
   uint64_t heap_objects = 0;
-  uint64_t gc_sys_bytes = 0;    // tables that describe the heap
+  // Tables that describe the heap, by what they are: mark and allocation bits and grey chunks (GCSys), spans
+  // (MSpanInuse, MSpanSys), thread caches (MCacheInuse, MCacheSys), the page table (OtherSys). Stacks belong
+  // to the threads and are not counted (StackSys is 0).
+  uint64_t gc_sys_bytes = 0;
+  uint64_t span_in_use_bytes = 0;
+  uint64_t span_sys_bytes = 0;
+  uint64_t cache_bytes = 0;
+  uint64_t other_sys_bytes = 0;
+  [[nodiscard]] uint64_t sys_bytes() const {
+    return heap_sys_bytes + gc_sys_bytes + span_sys_bytes + cache_bytes + other_sys_bytes;
+  }
   uint64_t reserved_bytes = 0;  // addresses reserved, not Go's
   uint64_t reserved_unused_bytes = 0;
   uint64_t next_gc_bytes = 0;    // NextGC
@@ -45,7 +56,29 @@ struct HeapStats {
   uint32_t num_gc = 0;
   uint32_t num_forced_gc = 0;
   double gc_cpu_fraction = 0;
+  FinalizerCounts finalizers;
+  struct BySize {
+    uint32_t slot_bytes = 0;
+    uint64_t mallocs = 0;
+    uint64_t frees = 0;
+  };
+  std::vector<BySize> by_size;  // size classes; large objects are in none
 };
+
+/// Go's debug.GCStats. Times of pauses are all world stops of a cycle together, as in Go.
+struct GcStats {
+  int64_t last_gc_unix_ns = 0;
+  uint32_t num_gc = 0;
+  int64_t pause_total_ns = 0;
+  std::vector<int64_t> pause_ns;           // most recent first, at most 256
+  std::vector<int64_t> pause_end_unix_ns;  // most recent first
+  std::vector<int64_t> pause_quantiles_ns;
+};
+
+/// Go's rule (debug.ReadGCStats): with n pauses sorted, quantile i of `count` is sorted[n * i / (count - 1)],
+/// the last one the maximum; all 0 without pauses. count = 5: minimum, quarter, median, three quarters,
+/// maximum.
+std::vector<int64_t> pause_quantiles(std::vector<int64_t> pauses_ns, size_t count);
 
 struct LayoutStats {
   std::string layout;
@@ -70,11 +103,19 @@ class Heap {
   /// As Go's debug.SetGCPercent: sets, returns the previous value. HeapConfig::kGogcOff for off. Threads:
   /// any.
   int64_t set_gc_percent(int64_t percent);
+  /// As Go's debug.SetMemoryLimit: sets the soft limit on all memory, returns the previous one;
+  /// HeapConfig::kNoLimit for none. Threads: any.
+  uint64_t set_memory_limit(uint64_t bytes);
   /// As Go's debug.FreeOSMemory: collect(), then every free page goes back to the system. Threads: any.
   void free_os_memory();
 
+  /// Waits until every finalizer and cleanup that is queued has run, at most `limit_ns`; true if so. What is
+  /// still reachable is not queued. Threads: any.
+  bool run_finalizers(int64_t limit_ns);
   /// Threads: any; stops nobody. See HeapStats for what is exact.
   [[nodiscard]] HeapStats stats() const;
+  /// As Go's debug.ReadGCStats, with `quantiles` quantiles. Threads: any; stops nobody.
+  [[nodiscard]] GcStats gc_stats(size_t quantiles = 5) const;
   /// Spans by layout. Threads: any; stops the world for the walk.
   [[nodiscard]] std::vector<LayoutStats> layouts();
   /// Structure and byte accounts of the whole heap, with the world stopped; empty if all is well, else the

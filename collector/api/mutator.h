@@ -93,6 +93,7 @@ class Mutator {
 
   Mutator(HeapCore& core, uint32_t id, std::string name);
 
+  void record_interruption(int64_t begin_ns, int64_t waited_ns);
   __attribute__((noinline)) void poll_slow();
   __attribute__((noinline)) void* allocate_slow(LayoutId layout);
 
@@ -104,14 +105,16 @@ class Mutator {
   Marker marker_;
   BarrierState* barrier_ = nullptr;  // the thread's t_barrier
   LocalLink* locals_ = nullptr;
-  uintptr_t stack_base_ = 0;    // highest address
-  uintptr_t stopped_sp_ = 0;    // owner: before it stands; then the collector's to read
-  void* fake_stack_ = nullptr;  // AddressSanitizer's, of this thread
-  double assist_debt_ = 0;      // bytes of scan work owed; owner only
+  uintptr_t stack_base_ = 0;     // highest address
+  uintptr_t stopped_sp_ = 0;     // owner: before it stands; then the collector's to read
+  void* fake_stack_ = nullptr;   // AddressSanitizer's, of this thread
+  double assist_debt_ = 0;       // bytes of scan work owed; owner only
+  int64_t stall_left_ns_ = 0;    // what it may still wait in this cycle
+  uint64_t unlooked_bytes_ = 0;  // allocated since this thread looked at the memory limit
   uint64_t stress_left_ = 0;
   uint64_t black_bytes_ = 0;  // born marked in this cycle; taken by the collector while it holds the thread
   uint64_t black_objects_ = 0;
-  int64_t handshake_requested_ns_ = 0;
+  int64_t own_stack_ns_ = 0;  // scanning the own stack, since the last interruption was recorded
   const uint32_t id_;
   const std::string name_;
   void* listener_data_ = nullptr;

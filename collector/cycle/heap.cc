@@ -3,10 +3,12 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 
+#include "barriers/api/barrier_list.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/verify/verifier.h"
 
@@ -31,16 +33,27 @@ void close_in_child() {
 
 Result<bool> HeapConfig::check() const {
   const BarrierKind* kind = find_barrier(barrier);
-  if (kind == nullptr) return Error{"option --barrier: '" + barrier + "' is not one of hybrid"};
-  if (!kind->traits.concurrent) {
-    return Error{
-        "option --barrier: '" + barrier +
-        "' is unsound with concurrent marking: nothing shades a pointer that a store hides; use hybrid"};
+  if (kind == nullptr) return Error{"option --barrier: '" + barrier + "' is not one of " + barrier_names()};
+  if (transitions != "stw" && transitions != "handshake") {
+    return Error{"option --transitions: '" + transitions + "' is not one of stw, handshake"};
   }
-  if (transitions != "stw") return Error{"option --transitions: '" + transitions + "' is not one of stw"};
+  if (transitions == "handshake" && !kind->traits.sound_with_handshake) {
+    const char* why = kind->traits.concurrent
+                          ? "it needs all stacks at one instant, and a ragged snapshot is no snapshot"
+                          : "nothing shades a pointer that a store hides, so it marks inside one stop";
+    return Error{"option --barrier: '" + barrier + "' is unsound with --transitions handshake: " + why +
+                 "; use stw"};
+  }
   if (gogc_percent != kGogcOff && (gogc_percent < 0 || gogc_percent > kMaxGogc)) {
     return Error{"option --gogc: " + std::to_string(gogc_percent) + " is outside [0, 1000000] and not off"};
   }
+  if (goal == GoalRule::kFixed && fixed_goal_bytes == 0)
+    return Error{"option --goal: fixed=0B is outside [1B, ...]"};
+  if (goal == GoalRule::kMembalancer && !(membalancer_per_mib > 0)) {
+    return Error{"option --goal: membalancer=C needs C > 0 (in 1/MiB)"};
+  }
+  if (max_heap_bytes != 0 && memory_limit_bytes == 0)
+    return Error{"option --memory-limit: 0B is outside [1B, ...]"};
   if (grey_chunks == 0) return Error{"grey_chunks: 0 is outside [1, 4294967295]"};
   return true;
 }
@@ -95,6 +108,18 @@ int64_t Heap::set_gc_percent(int64_t percent) {
   return previous;
 }
 
+uint64_t Heap::set_memory_limit(uint64_t bytes) {
+  uint64_t previous = 0;
+  blocking([&] {
+    core_->cycle->run_between([&] {
+      previous = core_->pacer.memory_limit_bytes();
+      core_->pacer.set_memory_limit(std::min(bytes, HeapConfig::kNoLimit));
+      core_->keeper.update_goal();
+    });
+  });
+  return previous;
+}
+
 void Heap::free_os_memory() {
   blocking([this] {
     core_->cycle->collect();
@@ -102,7 +127,26 @@ void Heap::free_os_memory() {
   });
 }
 
+bool Heap::run_finalizers(int64_t limit_ns) {
+  return blocking([&] { return core_->finalizers.wait_until_empty(limit_ns); });
+}
+
 HeapStats Heap::stats() const { return core_->stats(); }
+
+std::vector<int64_t> pause_quantiles(std::vector<int64_t> pauses_ns, size_t count) {
+  std::vector<int64_t> quantiles(count, 0);
+  if (pauses_ns.empty() || count == 0) return quantiles;
+  std::sort(pauses_ns.begin(), pauses_ns.end());
+  for (size_t i = 0; i + 1 < count; ++i) quantiles[i] = pauses_ns[pauses_ns.size() * i / (count - 1)];
+  quantiles.back() = pauses_ns.back();
+  return quantiles;
+}
+
+GcStats Heap::gc_stats(size_t quantiles) const {
+  GcStats stats = core_->cycle->recent_pauses();
+  stats.pause_quantiles_ns = pause_quantiles(stats.pause_ns, quantiles);
+  return stats;
+}
 
 std::vector<LayoutStats> Heap::layouts() {
   std::map<LayoutId, LayoutStats> by_layout;
@@ -138,6 +182,45 @@ MutatorScope::~MutatorScope() { Mutator::current()->core().detach(); }
 
 namespace detail {
 
+namespace {
+Mutator& attached(const char* what) {
+  Mutator* self = Mutator::current();
+  KEEL_CHECK(self != nullptr, "%s: this thread is not attached", what);
+  return *self;
+}
+}  // namespace
+
+void set_finalizer(void* object, const char* type, std::function<void(void*)> run) {
+  Mutator& self = attached("set_finalizer");
+  self.core().finalizers.start();
+  self.core().specials.set_finalizer(object, type, std::move(run), HeapCore::active_marker(self));
+}
+
+bool clear_finalizer(void* object) {
+  return attached("clear_finalizer").core().specials.clear_finalizer(object);
+}
+
+uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run) {
+  Mutator& self = attached("add_cleanup");
+  self.core().finalizers.start();
+  return self.core().specials.add_cleanup(pointer, type, std::move(run));
+}
+
+void check_cleanup_argument(const void* object, const void* argument) {
+  attached("add_cleanup").core().specials.check_cleanup_argument(object, argument);
+}
+
+void stop_cleanup(void* object, uint64_t id) { attached("Cleanup").core().specials.stop_cleanup(object, id); }
+
+std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset) {
+  return attached("Weak").core().specials.weak_target(pointer, offset);
+}
+
+uintptr_t lock_weak(const WeakTarget& target) {
+  Mutator& self = attached("Weak");
+  return self.core().specials.lock_weak(target, HeapCore::active_marker(self));
+}
+
 Slot* acquire_root_slot() {
   Mutator* self = Mutator::current();
   KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
@@ -151,6 +234,18 @@ void release_root_slot(Slot* slot) {
 }
 
 }  // namespace detail
+
+const char* to_string(GoalRule rule) {
+  switch (rule) {
+    case GoalRule::kGogc:
+      return "gogc";
+    case GoalRule::kFixed:
+      return "fixed";
+    case GoalRule::kMembalancer:
+      return "membalancer";
+  }
+  return "";
+}
 
 const char* to_string(CycleTrigger trigger) {
   switch (trigger) {

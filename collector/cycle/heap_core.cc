@@ -19,6 +19,11 @@ namespace {
 constexpr double kAssistQuantum = 16 * 1024;
 // Debt that no work was found for is kept, up to this.
 constexpr double kMostDebt = 1 << 20;
+// How long a mutator waits in one cycle, all in all, when the heap is past its goal and marking does not get
+// on: enough for a thread that must be scheduled first, and no more, since a cycle may also wait for a
+// mutator that is away from its safepoints, and that must not stop the others.
+constexpr int64_t kMostStallNs = 20'000'000;
+constexpr int64_t kLookAgainNs = 1'000'000;
 // Under stress, holes are this small, so that the slow path runs often.
 constexpr uint32_t kStressHoleSlots = 8;
 
@@ -31,6 +36,23 @@ uintptr_t stack_base_of_this_thread() {
   pthread_attr_getstack(&attributes, &low, &bytes);
   pthread_attr_destroy(&attributes);
   return reinterpret_cast<uintptr_t>(low) + bytes;
+}
+
+PacerConfig pacer_config(const HeapConfig& c) {
+  PacerConfig pacing;
+  pacing.rule = c.goal;
+  pacing.gogc_percent = c.gogc_percent;
+  pacing.fixed_bytes = c.fixed_goal_bytes;
+  pacing.membalancer_price = c.membalancer_per_mib / static_cast<double>(kMiB);
+  pacing.memory_limit_bytes = c.memory_limit_bytes;
+  return pacing;
+}
+
+// Bytes of a hole or a large object that may hold pointers.
+uint64_t scannable_bytes(const Layout& layout, uint64_t bytes) {
+  if (layout.noscan()) return 0;
+  if (layout.large()) return bytes;
+  return bytes / layout.slot_bytes * layout.prefix_words * kWordBytes;
 }
 
 std::vector<int> cores_to_use() {
@@ -48,7 +70,10 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
       barrier(*find_barrier(c.barrier)),
       memory({c.range_bytes, c.max_heap_bytes, c.huge_pages, c.debug.poison}),
       pool(c.grey_chunks),
-      pacer(c.gogc_percent) {
+      finalizers(*this, roots),
+      specials(memory, finalizers),
+      pacer(pacer_config(c)),
+      keeper(memory, pacer, allocated.bytes, static_cast<int>(cores_to_use().size())) {
   if (config.debug.checkmark) config.record_roots = true;
   set_race_yields(config.debug.stress != 0 ? 64 : 0);
   sweeper = std::make_unique<Sweeper>(memory);
@@ -72,6 +97,7 @@ void HeapCore::check_open() const {
 }
 
 HeapCore::~HeapCore() {
+  finalizers.stop();
   cycle->stop();
   cycle.reset();
   workers.reset();
@@ -94,7 +120,12 @@ void HeapCore::attach(std::string name) {
   // A thread that attaches while marking takes its state under the registry lock: every begun round is
   // acknowledged, its stack is empty and so already black (rule 1).
   world.attach(std::move(owned), [this](Mutator& m) {
-    if (marking.load(std::memory_order_relaxed)) begin_mark(m);
+    m.cache_.set_cycle(memory.cycle());
+    m.stall_left_ns_ = kMostStallNs;
+    if (phase != Phase::kOff && phase != Phase::kEnding) raise_barrier(m);
+    if (phase >= Phase::kBlack) begin_black(m);
+    if (phase >= Phase::kMark) m.barrier_->stack_grey = false;
+    attached.fetch_add(1, std::memory_order_relaxed);
   });
   t_mutator = &self;
 }
@@ -113,32 +144,43 @@ void HeapCore::detach() {
   self.stopped_sp_ = self.stack_base_;
   self.fake_stack_ = nullptr;
   world.detach(self, [this](Mutator& m) {
-    if (marking.load(std::memory_order_relaxed)) {
-      hand_in_grey(m);
-      m.barrier_->marking = false;
+    if (phase != Phase::kOff) {
+      hand_in_grey(m, false);
+      m.barrier_->marking = m.barrier_->stack_grey = false;
     }
     pacer.subtract_live(m.cache_.flush());
-    m.cache_.end_black();
     take_counts(m);
     gather(m);
+    attached.fetch_sub(1, std::memory_order_relaxed);
   });
   if (listener != nullptr) listener->on_detach(listener_data);
 }
 
-// Step 2 of the cycle: barrier on, allocation black, holes published.
-void HeapCore::begin_mark(Mutator& m) {
+Marker* HeapCore::active_marker(Mutator& self) { return self.barrier_->marking ? &self.marker_ : nullptr; }
+
+void HeapCore::set_phase(Phase next) {
+  phase = next;
+  marking.store(next != Phase::kOff && next != Phase::kBarrier, std::memory_order_relaxed);
+}
+
+void HeapCore::raise_barrier(Mutator& m) {
   m.marker_.begin_cycle();
   m.marker_.reset_stack_counts();
+  m.barrier_->shaded = m.barrier_->flushes = 0;
+  m.barrier_->stack_grey = true;
+  m.barrier_->marking = barrier.traits.concurrent;
+}
+
+// Holes published, allocation black.
+void HeapCore::begin_black(Mutator& m) {
   take_counts(m);
   m.black_bytes_ = m.black_objects_ = 0;
   m.assist_debt_ = 0;
   m.cache_.begin_black();
   take_counts(m);
-  m.barrier_->shaded = m.barrier_->flushes = 0;
-  m.barrier_->marking = true;
 }
 
-// Step 3: this stack, once.
+// This stack: once, or again if the barrier leaves stacks grey.
 void HeapCore::scan_roots(Mutator& m) {
   race_point(RacePoint::kBeforeStackScan);
   const int64_t begin = now_ns();
@@ -154,34 +196,30 @@ void HeapCore::scan_roots(Mutator& m) {
   }
   m.marker_.record_hits(nullptr);
   m.marker_.flush();
+  const bool again = !m.barrier_->stack_grey;
+  m.barrier_->stack_grey = false;
   {
     MutexLock lock(gathered_mu);
     gathered.stack_words += m.marker_.stack_words();
+    if (again) gathered.rescanned_words += m.marker_.stack_words();
     gathered.stack_hits += m.marker_.stack_hits();
     hits.insert(hits.end(), own_hits.begin(), own_hits.end());
   }
   m.marker_.reset_stack_counts();
-  if (config.listener == nullptr || Mutator::current() != &m) return;
-  PauseRecord pause;
-  pause.cycle = memory.cycle() + 1;
-  pause.kind = PauseKind::kHandshake;
-  pause.thread = m.id_;
-  pause.begin_ns = begin;
-  pause.duration_ns = pause.own_stack_ns = now_ns() - begin;
-  config.listener->on_pause(m.listener_data_, pause);
+  m.own_stack_ns_ += now_ns() - begin;
 }
 
-// Steps 5 and 6.
-void HeapCore::hand_in_grey(Mutator& m) {
+void HeapCore::hand_in_grey(Mutator& m, bool rescan) {
   m.barrier_->flush();
+  if (rescan) scan_roots(m);
   m.marker_.flush();
 }
 
-// Step 6, nothing is grey: barrier off, what was born black is counted.
-void HeapCore::end_mark(Mutator& m) {
-  KEEL_DCHECK(m.barrier_->count == 0 && !m.marker_.holds_work(),
-              "mark termination: mutator %u holds grey objects", m.id_);
-  m.barrier_->marking = false;
+// Nothing is grey: what the barrier still holds is marked, and black objects born up to here are counted.
+void HeapCore::lower_barrier(Mutator& m) {
+  m.barrier_->flush();
+  KEEL_DCHECK(!m.marker_.holds_work(), "mark termination: mutator %u holds grey objects", m.id_);
+  m.barrier_->marking = m.barrier_->stack_grey = false;
   take_counts(m);
   gather(m);
 }
@@ -190,17 +228,18 @@ void HeapCore::end_mark(Mutator& m) {
 void HeapCore::gather(Mutator& m) {
   MutexLock lock(gathered_mu);
   gathered.marks.add(m.marker_.take_counts());
-  gathered.black_bytes += m.black_bytes_;
-  gathered.black_objects += m.black_objects_;
-  gathered.shaded += m.barrier_->shaded;
-  gathered.flushes += m.barrier_->flushes;
-  m.barrier_->shaded = m.barrier_->flushes = 0;
+  gathered.black_bytes += std::exchange(m.black_bytes_, 0);
+  gathered.black_objects += std::exchange(m.black_objects_, 0);
+  gathered.shaded += std::exchange(m.barrier_->shaded, 0);
+  gathered.flushes += std::exchange(m.barrier_->flushes, 0);
 }
 
-// Step 7.
-void HeapCore::retire_cache(Mutator& m) {
+void HeapCore::retire_cache(Mutator& m, uint32_t next) {
   m.cache_.flush();
-  m.cache_.end_black();
+  take_counts(m);
+  gather(m);
+  m.cache_.set_cycle(next);
+  m.stall_left_ns_ = kMostStallNs;
 }
 
 void HeapCore::take_counts(Mutator& m) {
@@ -214,24 +253,31 @@ void HeapCore::take_counts(Mutator& m) {
 
 void HeapCore::assist(Mutator& self) {
   if (self.assist_debt_ <= 0) return;
+  if (keeper.limiting()) {
+    self.assist_debt_ = 0;
+    return;
+  }
   self.assist_debt_ -= pacer.steal_credit(self.assist_debt_);
   if (self.assist_debt_ <= 0) return;
   const int64_t begin = now_ns();
   uint64_t scanned = 0;
   const uint32_t in_cycle = memory.cycle() + 1;
-  while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && !pool.empty()) {
-    pool.become_busy();
-    const uint64_t done = self.marker_.drain(
-        static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
-    self.marker_.flush();
-    pool.become_idle();
-    self.assist_debt_ -= static_cast<double>(done);
-    scanned += done;
-    assist_scan_bytes.fetch_add(done, std::memory_order_relaxed);
-    self.safepoint();
-  }
+  do {
+    while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && !pool.empty()) {
+      pool.become_busy();
+      const uint64_t done = self.marker_.drain(
+          static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
+      self.marker_.flush();
+      pool.become_idle();
+      self.assist_debt_ -= static_cast<double>(done);
+      scanned += done;
+      assist_scan_bytes.fetch_add(done, std::memory_order_relaxed);
+      self.safepoint();
+    }
+  } while (wait_for_work(self));
   self.assist_debt_ = std::min(self.assist_debt_, kMostDebt);
   const int64_t duration = now_ns() - begin;
+  keeper.add_assist(duration);
   if (scanned == 0 || memory.cycle() + 1 != in_cycle) return;
   gathered_assist_ns.fetch_add(static_cast<uint64_t>(duration), std::memory_order_relaxed);
   if (config.listener == nullptr) return;
@@ -244,15 +290,65 @@ void HeapCore::assist(Mutator& self) {
   config.listener->on_pause(self.listener_data_, pause);
 }
 
+// Debt is left, there is nothing to scan just now, and the heap is past its goal: whoever has the work is
+// slow to be scheduled. Waits a while for work or credit, as Go parks an assist; true if it is worth another
+// look.
+bool HeapCore::wait_for_work(Mutator& self) {
+  if (self.assist_debt_ <= 0 || self.stall_left_ns_ <= 0 || keeper.limiting() ||
+      !marking.load(std::memory_order_relaxed) || pacer.live_bytes() <= pacer.goal_bytes()) {
+    return false;
+  }
+  const int64_t begin = now_ns();
+  // Copied: while the thread is blocked its state is the collector's.
+  const int64_t most = std::min(kLookAgainNs, self.stall_left_ns_);
+  blocking([this, most] { pool.wait_for_work(most); });
+  self.stall_left_ns_ -= now_ns() - begin;
+  self.assist_debt_ -= pacer.steal_credit(self.assist_debt_);
+  return self.assist_debt_ > 0;
+}
+
+// The heap is past its goal and marking has not begun, though it was asked for: the cycle thread waits for a
+// core, or for a mutator. Gives it some time.
+void HeapCore::wait_for_mark(Mutator& self) {
+  if (self.stall_left_ns_ <= 0 || keeper.limiting()) return;
+  const int64_t begin = now_ns();
+  const int64_t most = self.stall_left_ns_;
+  blocking([this, most] { cycle->wait_until_marking(most); });
+  self.stall_left_ns_ -= now_ns() - begin;
+  record_pause(self, PauseKind::kAllocationStall, begin);
+}
+
 // Sweeps as many spans as this allocation owes.
-void HeapCore::sweep_share(uint64_t bytes) {
+void HeapCore::sweep_share(Mutator& self, uint64_t bytes) {
   const double owed = pacer.sweep_ratio() * static_cast<double>(bytes);
-  for (int spans = static_cast<int>(std::min(owed + 0.5, 64.0)); spans > 0; --spans) {
-    if (!memory.sweep_one()) {
+  int spans = static_cast<int>(std::min(owed + 0.5, 64.0));
+  if (spans <= 0) return;
+  const int64_t begin = now_ns();
+  for (; spans > 0; --spans) {
+    if (!memory.sweep_one(self.cache_.cycle())) {
       pacer.set_sweep_ratio(0);
-      return;
+      break;
     }
   }
+  record_pause(self, PauseKind::kSweep, begin);
+}
+
+void HeapCore::record_pause(Mutator& self, PauseKind kind, int64_t begin_ns) {
+  if (config.listener == nullptr) return;
+  PauseRecord pause;
+  pause.cycle = memory.cycle() + 1;
+  pause.kind = kind;
+  pause.thread = self.id_;
+  pause.begin_ns = begin_ns;
+  pause.duration_ns = now_ns() - begin_ns;
+  config.listener->on_pause(self.listener_data_, pause);
+}
+
+// Memory is out: a whole collection, with its sweep, before the allocation is tried again.
+void HeapCore::collect_for_room(Mutator& self) {
+  const int64_t begin = now_ns();
+  blocking([this] { cycle->collect(); });
+  record_pause(self, PauseKind::kAllocationStall, begin);
 }
 
 void HeapCore::stress(Mutator& self) {
@@ -263,43 +359,58 @@ void HeapCore::stress(Mutator& self) {
   blocking([this] { cycle->collect(); });
 }
 
-void HeapCore::account(Mutator& self, uint64_t bytes) {
-  if (pacer.add_live(bytes)) cycle->request(CycleTrigger::kHeap);
+void HeapCore::account(Mutator& self, const Layout& layout, uint64_t bytes) {
+  if (pacer.add_live(bytes, scannable_bytes(layout, bytes))) {
+    cycle->request(pacer.limited() ? CycleTrigger::kMemoryLimit : CycleTrigger::kHeap);
+  }
+  if (self.cache_.cycle() != memory.cycle()) next_cycle_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  self.unlooked_bytes_ += bytes;
+  if (self.unlooked_bytes_ >= MemoryKeeper::kLookBytes) {
+    self.unlooked_bytes_ = 0;
+    keeper.look();
+  }
   if (config.assists && marking.load(std::memory_order_relaxed)) {
     self.assist_debt_ += static_cast<double>(bytes) * pacer.ratio();
+  }
+}
+
+// What an allocation owes before it takes memory. It may block: nothing may be held that a collection would
+// take back.
+void HeapCore::pay(Mutator& self) {
+  if (marking.load(std::memory_order_relaxed)) {
+    assist(self);
+  } else if (cycle->requested() && pacer.live_bytes() > pacer.goal_bytes()) {
+    wait_for_mark(self);
   }
 }
 
 void HeapCore::refill(Mutator& self, LayoutId layout) {
   check_open();
   if (config.debug.stress != 0) stress(self);
-  if (marking.load(std::memory_order_relaxed)) {
-    assist(self);
-  } else {
-    sweep_share(kPageBytes);
-  }
+  pay(self);
+  if (!marking.load(std::memory_order_relaxed)) sweep_share(self, kPageBytes);
   size_t bytes = self.cache_.refill(layout);
   for (int attempt = 0; bytes == 0 && attempt < 2; ++attempt) {
-    blocking([this] { cycle->collect(); });
+    collect_for_room(self);
     bytes = self.cache_.refill(layout);
   }
   if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes);
   take_counts(self);
-  account(self, bytes);
+  account(self, layout_of(layout), bytes);
 }
 
 void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
   check_open();
   if (config.debug.stress != 0) stress(self);
-  if (marking.load(std::memory_order_relaxed)) assist(self);
+  pay(self);
   void* object = self.cache_.allocate_large(layout, bytes);
   for (int attempt = 0; object == nullptr && attempt < 2; ++attempt) {
-    blocking([this] { cycle->collect(); });
+    collect_for_room(self);
     object = self.cache_.allocate_large(layout, bytes);
   }
   if (object == nullptr) throw_out_of_memory(bytes);
   take_counts(self);
-  account(self, round_up(bytes, kPageBytes));
+  account(self, layout_of(layout), round_up(bytes, kPageBytes));
   return object;
 }
 
@@ -332,11 +443,23 @@ HeapStats HeapCore::stats() const {
   s.heap_in_use_bytes = pages.in_use_bytes;
   s.heap_idle_bytes = pages.committed_bytes - pages.in_use_bytes;
   s.heap_released_bytes = pages.released_bytes;
-  s.gc_sys_bytes = memory.metadata_bytes();
+  const HeapMemory::MetadataBytes tables = memory.metadata_by_kind();
+  s.gc_sys_bytes = tables.bits;
+  s.span_in_use_bytes = tables.spans;
+  s.span_sys_bytes = tables.spans;
+  s.other_sys_bytes = tables.page_table;
+  s.cache_bytes = ThreadCache::kMetadataBytes * attached.load(std::memory_order_relaxed);
+  for (size_t i = 1; i < kSizeClassCount; ++i) {
+    const HeapMemory::SizeCounts& counts = memory.by_size(i);
+    const uint64_t frees = counts.frees.load(std::memory_order_relaxed);
+    s.by_size.push_back(
+        {kSizeClasses[i].slot_bytes, std::max(frees, counts.mallocs.load(std::memory_order_relaxed)), frees});
+  }
   s.reserved_bytes = pages.reserved_bytes;
   s.reserved_unused_bytes = pages.reserved_bytes - pages.committed_bytes;
   s.next_gc_bytes = pacer.goal_bytes();
   s.heap_live_bytes = pacer.live_bytes();
+  s.finalizers = finalizers.counts();
   s.last_gc_unix_ns = cycle->last_gc_unix_ns();
   s.pause_total_ns = cycle->pause_total_ns();
   s.num_gc = cycle->completed();

@@ -11,6 +11,9 @@
 #include "barriers/api/barrier_list.h"
 #include "collector/api/heap.h"
 #include "collector/cycle/cycle.h"
+#include "collector/cycle/memory_keeper.h"
+#include "collector/finalize/finalizer_queue.h"
+#include "collector/finalize/special_table.h"
 #include "collector/mark/mark_workers.h"
 #include "collector/roots/root_table.h"
 #include "collector/sweep/sweeper.h"
@@ -35,15 +38,32 @@ class HeapCore {
   /// Refill's whole way: pay, sweep a share, take a hole, account, trigger. Throws OutOfMemory.
   void refill(Mutator& self, LayoutId layout);
   void* allocate_large(Mutator& self, LayoutId layout, uint64_t bytes);
+  /// The caller's own marker while its barrier is on, else null.
+  static Marker* active_marker(Mutator& self);
   /// Settles what the mutator owes for its allocations while marking.
   void assist(Mutator& self);
 
+  /// What every mutator has acknowledged, and what a thread that attaches takes over.
+  enum class Phase : uint8_t {
+    kOff,
+    kBarrier,  // barriers are on
+    kBlack,    // and allocation is black
+    kMark,     // and every stack has been scanned once
+    kEnding,   // marking is over and barriers are off, allocation is still black
+  };
+  /// Threads: the cycle thread, holding the registry (in a stop, or at the end of a round).
+  void set_phase(Phase phase);
+
   // What a handshake does to each mutator. Threads: the mutator, or the collector holding it.
-  void begin_mark(Mutator& m);
+  void raise_barrier(Mutator& m);
+  void begin_black(Mutator& m);
   void scan_roots(Mutator& m);
-  void hand_in_grey(Mutator& m);
-  void end_mark(Mutator& m);
-  void retire_cache(Mutator& m);
+  /// Grey objects that its barrier and marker hold go to the pool; with `rescan` those its stack leads to as
+  /// well.
+  void hand_in_grey(Mutator& m, bool rescan);
+  void lower_barrier(Mutator& m);
+  /// Gives the cache back; from now on the mutator is in cycle `next`.
+  void retire_cache(Mutator& m, uint32_t next);
   void take_counts(Mutator& m);
   void gather(Mutator& m);
 
@@ -60,12 +80,18 @@ class HeapCore {
   GreyPool pool;
   World world;
   RootTable roots;
+  FinalizerQueue finalizers;
+  SpecialTable specials;
   Pacer pacer;
   AllocationTotals allocated;
+  MemoryKeeper keeper;
   std::atomic<uint64_t> gathered_assist_ns{0};  // of this cycle, relaxed [stats]
   std::atomic<uint64_t> assist_scan_bytes{0};
-  std::atomic<uint32_t> next_mutator{1};  // relaxed: only uniqueness matters
-  // relaxed [mark.active]: read by mutators to know whether to pay; flips in a stop.
+  std::atomic<uint64_t> next_cycle_bytes{0};  // allocated by threads that are in the next cycle already
+  std::atomic<uint32_t> attached{0};          // mutators now; relaxed [stats]
+  std::atomic<uint32_t> next_mutator{1};      // relaxed: only uniqueness matters
+  Phase phase = Phase::kOff;                  // registry lock
+  // relaxed [mark.active]: read by mutators to know whether to pay; a stale value pays a hole late.
   std::atomic<bool> marking{false};
 
   /// Sums of this cycle, gathered from mutators by the collector or by detaching threads.
@@ -74,6 +100,7 @@ class HeapCore {
     uint64_t black_bytes = 0;
     uint64_t black_objects = 0;
     uint64_t stack_words = 0;
+    uint64_t rescanned_words = 0;
     uint64_t stack_hits = 0;
     uint64_t shaded = 0;
     uint64_t flushes = 0;
@@ -91,8 +118,13 @@ class HeapCore {
  private:
   void check_open() const;
   [[noreturn]] void throw_out_of_memory(uint64_t bytes);
-  void account(Mutator& self, uint64_t bytes);
-  void sweep_share(uint64_t bytes);
+  void account(Mutator& self, const Layout& layout, uint64_t bytes);
+  void sweep_share(Mutator& self, uint64_t bytes);
+  void record_pause(Mutator& self, PauseKind kind, int64_t begin_ns);
+  void collect_for_room(Mutator& self);
+  void pay(Mutator& self);
+  bool wait_for_work(Mutator& self);
+  void wait_for_mark(Mutator& self);
   void stress(Mutator& self);
 };
 

@@ -1,6 +1,7 @@
 // The mutator's slow paths: polling, refilling, blocking; see collector/api/mutator.h.
 #include "collector/api/mutator.h"
 
+#include "allocator/base/clock.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/roots/fake_stack.h"
 #include "collector/roots/stack_frame.h"
@@ -8,7 +9,25 @@
 namespace keel {
 
 Mutator::Mutator(HeapCore& core, uint32_t id, std::string name)
-    : core_(core), cache_(core.memory), marker_(core.memory, core.pool), id_(id), name_(std::move(name)) {}
+    : core_(core),
+      cache_(core.memory),
+      marker_(core.memory, core.pool, Marker::Owner::kMutator),
+      id_(id),
+      name_(std::move(name)) {}
+
+// One interruption, split into what the thread waited for others, its own stack, and the rest.
+void Mutator::record_interruption(int64_t begin_ns, int64_t waited_ns) {
+  PauseRecord pause;
+  pause.own_stack_ns = std::exchange(own_stack_ns_, 0);
+  if (core_.config.listener == nullptr) return;
+  pause.cycle = core_.memory.cycle() + 1;
+  pause.kind = PauseKind::kHandshake;
+  pause.thread = id_;
+  pause.begin_ns = begin_ns;
+  pause.duration_ns = now_ns() - begin_ns;
+  pause.wait_ns = waited_ns;
+  core_.config.listener->on_pause(listener_data_, pause);
+}
 
 // The frame of this function is the end of what is scanned: callers keep what they need in callee-saved
 // registers, spilled here, or in their own frames, above.
@@ -17,7 +36,9 @@ void Mutator::poll_slow() {
   spill_registers(registers);
   stopped_sp_ = stack_pointer();
   fake_stack_ = current_fake_stack();
-  core_.world.poll(*this);
+  const int64_t begin = now_ns();
+  const int64_t waited = core_.world.poll(*this);
+  record_interruption(begin, waited);
   asm volatile("" : : "r"(&registers) : "memory");
 }
 
@@ -42,7 +63,8 @@ __attribute__((noinline)) void Mutator::run_blocked(void (*call)(void*), void* a
   struct Leave {
     Mutator& self;
     ~Leave() {
-      self.core_.world.leave_blocked(self);
+      const int64_t waited = self.core_.world.leave_blocked(self);
+      if (waited != 0) self.record_interruption(now_ns() - waited, waited);
       self.safepoint();
     }
   } leave{*this};

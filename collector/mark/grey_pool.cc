@@ -104,7 +104,7 @@ void GreyPool::wake_all() {
 
 uint64_t GreyPool::take_found_work() {
   MutexLock lock(mu_);
-  const uint64_t found = found_;
+  const uint64_t found = found_ + (announced_.exchange(false, std::memory_order_relaxed) ? 1 : 0);
   found_ = 0;
   return found;
 }

@@ -66,7 +66,15 @@ class GreyPool {
   /// orders.
   void note_overflow() { overflowed_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool take_overflow() { return overflowed_.exchange(false, std::memory_order_relaxed); }
-  /// Chunks with work handed in since the last call: what a termination round asks.
+  /// A mutator is about to make an object grey that it may keep to itself for a while: counts as found work.
+  /// relaxed [mark.announced]: the mark bit that follows is released, see try_mark_announced(). If the flag
+  /// is up already and is taken down just now, the round that follows waits for this mutator, which then
+  /// hands in.
+  void announce_found_work() {
+    if (!announced_.load(std::memory_order_relaxed)) announced_.store(true, std::memory_order_relaxed);
+  }
+  /// Chunks with work handed in since the last call, and whether any was announced: what a termination round
+  /// asks.
   uint64_t take_found_work();
   /// Gives the memory of empty chunks back. Between cycles, when every chunk is empty.
   void release_idle();
@@ -85,6 +93,7 @@ class GreyPool {
   std::atomic<uint32_t> full_count_{0};
   std::atomic<uint32_t> waiting_{0};
   std::atomic<bool> overflowed_{false};
+  std::atomic<bool> announced_{false};
 };
 
 }  // namespace keel

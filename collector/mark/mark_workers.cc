@@ -2,6 +2,7 @@
 #include "collector/mark/mark_workers.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,24 +20,32 @@ constexpr int64_t kShortestRestNs = 100'000;
 constexpr int64_t kFractionalSlackNs = 50'000;
 }  // namespace
 
+WorkerShares worker_shares(int cores) {
+  WorkerShares shares;
+  const double wanted = cores * kGoalUtilization;
+  // Rounded to whole cores; if that is off by more than 30 %, rounded down, and fractional workers on the
+  // other cores make up the rest.
+  shares.dedicated = static_cast<uint32_t>(wanted + 0.5);
+  if (std::abs(shares.dedicated / wanted - 1) > 0.3) {
+    if (shares.dedicated > wanted) --shares.dedicated;
+    shares.fractional_share = (wanted - shares.dedicated) / cores;
+  }
+  return shares;
+}
+
 MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer,
                          std::vector<int> cores, uint32_t count)
     : pool_(pool), world_(world), pacer_(pacer), cores_(std::move(cores)) {
-  const double all = static_cast<double>(cores_.size());
-  const double wanted = all * kGoalUtilization;
-  // Go's startCycle(): round to whole cores; if that is off by more than 30 %, round down and make up the
-  // rest with fractional workers on every core.
-  dedicated_ = static_cast<uint32_t>(wanted + 0.5);
-  const double error = dedicated_ / wanted - 1;
-  if (std::abs(error) > 0.3) {
-    if (dedicated_ > wanted) --dedicated_;
-    fractional_share_ = (wanted - dedicated_) / all;
+  const WorkerShares shares = worker_shares(static_cast<int>(cores_.size()));
+  dedicated_ = shares.dedicated;
+  fractional_share_ = shares.fractional_share;
+  count_ = std::min<uint32_t>(std::max(1U, count), static_cast<uint32_t>(cores_.size()));
+  dedicated_ = std::min(dedicated_, count_);
+  for (bool idle : {false, true}) {
+    for (uint32_t i = 0; i < count_; ++i) workers_.push_back(std::make_unique<Worker>(memory, pool, i, idle));
   }
-  const uint32_t n = std::min<uint32_t>(std::max(1U, count), static_cast<uint32_t>(cores_.size()));
-  dedicated_ = std::min(dedicated_, n);
-  for (uint32_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>(memory, pool));
-  for (uint32_t i = 0; i < n; ++i) {
-    workers_[i]->thread = std::thread([this, i] { run(*workers_[i], i); });
+  for (auto& worker : workers_) {
+    worker->thread = std::thread([this, w = worker.get()] { run(*w); });
   }
 }
 
@@ -53,7 +62,9 @@ void MarkWorkers::begin() {
   {
     MutexLock lock(mu_);
     ++epoch_;
-    inside_ = static_cast<uint32_t>(workers_.size());
+    for (auto& worker : workers_) {
+      if (worker->raised) lower_class(*worker);
+    }
     counts_ = {};
     times_ = {};
     used_idle_ = 0;
@@ -90,42 +101,81 @@ uint32_t MarkWorkers::used_idle() {
   return used_idle_;
 }
 
-void MarkWorkers::run(Worker& worker, uint32_t index) {
-  pthread_setname_np(pthread_self(), ("keel-mark-" + std::to_string(index)).c_str());
-  pin_to_core(cores_[index]);
+void MarkWorkers::set_all_out(bool on) {
+  all_out_.store(on, std::memory_order_relaxed);
+  if (on) wake_.notify_all();
+}
+
+void MarkWorkers::help_idle_threads() {
+  for (auto& worker : workers_) {
+    if (worker->idle && worker->holds.load(std::memory_order_relaxed) && !worker->raised) {
+      sched_param parameters{};
+      worker->raised = pthread_setschedparam(worker->thread.native_handle(), SCHED_OTHER, &parameters) == 0;
+    }
+  }
+}
+
+void MarkWorkers::lower_class(Worker& worker) {
+  sched_param parameters{};
+  pthread_setschedparam(worker.thread.native_handle(), SCHED_IDLE, &parameters);
+  worker.raised = false;
+}
+
+void MarkWorkers::run(Worker& worker) {
+  pthread_setname_np(pthread_self(),
+                     ((worker.idle ? "keel-idle-" : "keel-mark-") + std::to_string(worker.index)).c_str());
+  pin_to_core(cores_[worker.index]);
+  if (worker.idle) {
+    sched_param parameters{};
+    pthread_setschedparam(pthread_self(), SCHED_IDLE, &parameters);
+  }
   uint64_t seen = 0;
   for (;;) {
     {
       MutexLock lock(mu_);
-      while (epoch_ == seen && !stopping_) wake_.wait(mu_);
+      // An idle thread comes and goes while a cycle marks; it is not inside while it rests, so nobody waits
+      // for it.
+      if (worker.idle && epoch_ == seen && active_.load(std::memory_order_relaxed))
+        wake_.wait_for(mu_, kLookAgainNs);
+      while (!stopping_ && !(active_.load(std::memory_order_relaxed) && (epoch_ != seen || worker.idle))) {
+        wake_.wait(mu_);
+      }
       if (stopping_) return;
-      seen = epoch_;
+      ++inside_;
+      if (epoch_ != seen) {
+        seen = epoch_;
+        worker.marker.begin_cycle();
+        worker.fractional_used_ns = 0;
+        worker.times = {};
+        worker.used_idle = false;
+      }
     }
-    worker.marker.begin_cycle();
-    worker.fractional_used_ns = 0;
-    worker.times = {};
-    worker.used_idle = false;
-    mark(worker, index);
+    mark(worker);
     MutexLock lock(mu_);
     --inside_;
     wake_.notify_all();
   }
 }
 
-MarkWorkers::Mode MarkWorkers::choose(const Worker& worker, uint32_t index) {
-  if (index < dedicated_) return Mode::kDedicated;
+MarkWorkers::Mode MarkWorkers::choose(const Worker& worker) {
+  const bool all_out = all_out_.load(std::memory_order_relaxed);
+  if (worker.idle) {
+    // A mutator that could run has the core; the count is a hint, looked at again after the next quantum.
+    const bool room = world_.running() + idle_running_.load(std::memory_order_relaxed) < cores();
+    return room && !all_out ? Mode::kIdle : Mode::kRest;
+  }
+  if (worker.index < dedicated_ || all_out) return Mode::kDedicated;
   if (fractional_share_ > 0) {
     const auto allowed = static_cast<int64_t>(fractional_share_ * static_cast<double>(now_ns() - begin_ns_));
     if (worker.fractional_used_ns < allowed + kFractionalSlackNs) return Mode::kFractional;
   }
-  // A mutator that could run has the core; the count is a hint, looked at again after the next quantum.
-  return world_.running() + idle_running_.load(std::memory_order_relaxed) < cores() ? Mode::kIdle
-                                                                                    : Mode::kRest;
+  return Mode::kRest;
 }
 
 // The worker holds nothing any more: grey objects to the pool, sums to the cycle, then idle.
 void MarkWorkers::hand_in(Worker& worker) {
   worker.marker.flush();
+  worker.holds.store(false, std::memory_order_relaxed);
   {
     MutexLock lock(mu_);
     counts_.add(worker.marker.take_counts());
@@ -142,7 +192,7 @@ void MarkWorkers::hand_in(Worker& worker) {
 // Sleeps until the fractional share has grown by what was used beyond it.
 void MarkWorkers::rest(const Worker& worker) {
   int64_t ns = kLookAgainNs;
-  if (fractional_share_ > 0) {
+  if (fractional_share_ > 0 && !worker.idle) {
     const double allowed = fractional_share_ * static_cast<double>(now_ns() - begin_ns_);
     const double beyond = static_cast<double>(worker.fractional_used_ns) - allowed;
     ns = std::clamp(static_cast<int64_t>(beyond / fractional_share_), kShortestRestNs, kLookAgainNs);
@@ -151,30 +201,33 @@ void MarkWorkers::rest(const Worker& worker) {
   if (active_.load(std::memory_order_relaxed)) wake_.wait_for(mu_, ns);
 }
 
-void MarkWorkers::mark(Worker& worker, uint32_t index) {
+void MarkWorkers::mark(Worker& worker) {
   bool busy = false;
   auto become_idle = [&] {
     if (busy) hand_in(worker);
     busy = false;
   };
   while (active_.load(std::memory_order_relaxed)) {
-    const Mode mode = choose(worker, index);
+    const Mode mode = choose(worker);
     if (mode == Mode::kRest) {
       become_idle();
+      if (worker.idle) return;
       rest(worker);
       continue;
     }
     if (!busy) {
       if (pool_.empty()) {
+        if (worker.idle) return;
         pool_.wait_for_work(kLookAgainNs);
         continue;
       }
       pool_.become_busy();
+      worker.holds.store(true, std::memory_order_relaxed);
       busy = true;
     }
     if (mode == Mode::kIdle) idle_running_.fetch_add(1, std::memory_order_relaxed);
     const int64_t before = thread_cpu_ns();
-    const uint64_t done = worker.marker.drain(kQuantumBytes);
+    const uint64_t done = worker.marker.drain(worker.idle ? kIdleQuantumBytes : kQuantumBytes);
     const int64_t used = thread_cpu_ns() - before;
     if (mode == Mode::kIdle) idle_running_.fetch_sub(1, std::memory_order_relaxed);
     scanned_.fetch_add(done, std::memory_order_relaxed);
@@ -190,7 +243,8 @@ void MarkWorkers::mark(Worker& worker, uint32_t index) {
       default:
         worker.times.idle_ns += used;
     }
-    if (!worker.marker.holds_work() && pool_.empty()) become_idle();
+    // What an idle thread has found is everybody's at once: it may not run again for a while.
+    if (worker.idle || (!worker.marker.holds_work() && pool_.empty())) become_idle();
   }
   become_idle();
 }

@@ -1,11 +1,19 @@
-// Mark workers: one thread pinned to each usable core, in three modes.
+// Mark workers: one pinned to each usable core, in three modes.
 //
 //   dedicated    marks all the time; as many cores as 25 % of all give whole ones
-//   fractional   marks until it has used its share of its core, then sleeps; together with the dedicated ones
-//   25 % idle         marks beyond that share only while fewer mutators run than there are cores
+//   fractional   marks until it has used its share of its core, then sleeps; with the dedicated ones 25 %
+//   idle         marks beyond that only while fewer mutators run than there are cores
 // On two cores none is dedicated and each worker is fractional at 25 % of its core, as in Go (mgcpacer.go,
-// startCycle()). A worker looks at its mode every 64 KiB of scan work, holds no lock while scanning, and
-// hands its grey objects in before it sleeps. Threads: begin(), end() from the cycle thread.
+// startCycle()). A worker is two threads: one for its share, and one of the lowest scheduling class
+// (SCHED_IDLE) for idle time, so that the system takes the core from it the moment a mutator wakes up; no
+// permission is needed to enter that class, but one to leave it, hence two threads.
+//
+// A worker looks at its mode after every quantum of scan work, holds no lock while scanning, and hands its
+// grey objects in before it sleeps. [rule 9] An idle thread that is starved holds at most one small quantum,
+// everything else of its is in the pool, for others; the class gets a little of a busy core, so the quantum
+// ends. If marking waits for idle threads alone, they are raised to the normal class where that is permitted.
+// While the world is stopped (marking inside a stop) every worker marks all the time. Threads: begin(), end()
+// from the cycle thread.
 #pragma once
 
 #include <atomic>
@@ -25,6 +33,14 @@ struct WorkerTimes {
   int64_t fractional_ns = 0;
   int64_t idle_ns = 0;
 };
+
+/// How many workers are dedicated, and which share of its core each other one has, so that both together take
+/// a quarter of `cores` cores. Source: Go mgcpacer.go (startCycle()).
+struct WorkerShares {
+  uint32_t dedicated = 0;
+  double fractional_share = 0;  // 0: the others do nothing but idle marking
+};
+WorkerShares worker_shares(int cores);
 
 class MarkWorkers {
  public:
@@ -47,33 +63,47 @@ class MarkWorkers {
   [[nodiscard]] MarkCounts counts();
   [[nodiscard]] WorkerTimes times();
   [[nodiscard]] uint32_t dedicated() const { return dedicated_; }
-  [[nodiscard]] uint32_t fractional() const { return static_cast<uint32_t>(workers_.size()) - dedicated_; }
+  [[nodiscard]] uint32_t fractional() const { return count_ - dedicated_; }
+  /// Every worker marks all the time while this is on. Threads: the cycle thread.
+  void set_all_out(bool on);
+  /// Marking waits for idle threads alone: lets them finish what they hold at normal class, if that is
+  /// permitted. Threads: the cycle thread.
+  void help_idle_threads();
   [[nodiscard]] uint32_t used_idle();
   [[nodiscard]] int cores() const { return static_cast<int>(cores_.size()); }
 
  private:
   static constexpr uint64_t kQuantumBytes = 64 * kKiB;
+  static constexpr uint64_t kIdleQuantumBytes = 16 * kKiB;
   enum class Mode { kDedicated, kFractional, kIdle, kRest };
 
   struct Worker {
-    explicit Worker(HeapMemory& memory, GreyPool& pool) : marker(memory, pool) {}
+    Worker(HeapMemory& memory, GreyPool& pool, uint32_t i, bool is_idle)
+        : marker(memory, pool), index(i), idle(is_idle) {}
     Marker marker;
     int64_t fractional_used_ns = 0;
     WorkerTimes times;
+    const uint32_t index;  // of its core
+    const bool idle;       // the thread for idle time
     bool used_idle = false;
+    // relaxed [mark.active]: a hint for help_idle_threads().
+    std::atomic<bool> holds{false};
+    bool raised = false;  // cycle thread only
     std::thread thread;
   };
 
-  void run(Worker& worker, uint32_t index);
-  void mark(Worker& worker, uint32_t index);
+  void run(Worker& worker);
+  void mark(Worker& worker);
   void hand_in(Worker& worker);
   void rest(const Worker& worker);
-  Mode choose(const Worker& worker, uint32_t index);
+  Mode choose(const Worker& worker);
+  void lower_class(Worker& worker);
 
   GreyPool& pool_;
   World& world_;
   Pacer& pacer_;
   const std::vector<int> cores_;
+  uint32_t count_ = 0;  // workers: half as many as threads
   uint32_t dedicated_ = 0;
   double fractional_share_ = 0;  // of its core, per fractional worker
 
@@ -84,6 +114,7 @@ class MarkWorkers {
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
   // relaxed [mark.active]: end() also takes the lock each worker leaves through.
   std::atomic<bool> active_{false};
+  std::atomic<bool> all_out_{false};
   std::atomic<uint64_t> scanned_{0};
   std::atomic<int> idle_running_{0};
   int64_t begin_ns_ = 0;

@@ -12,8 +12,10 @@ namespace {
 // A word of the heap as the marker reads it: acquire [slot.publish].
 uintptr_t load_slot(const uintptr_t* word) { return reinterpret_cast<const Slot*>(word)->load_acquire(); }
 
-// How many objects are scanned between looks at whether others are hungry.
+// How many objects, or how many bytes, are scanned between looks at whether others are hungry. A piece of a
+// large object is enough alone: an array of a few pieces must not stay with the marker that found it.
 constexpr uint32_t kDonateEvery = 32;
+constexpr uint64_t kDonateBytes = 32 * 1024;
 
 }  // namespace
 
@@ -31,10 +33,18 @@ void Marker::begin_cycle() {
   marks_ = table.bits_base((memory_.cycle() + 1) & 1);
 }
 
+// True if the object was white. [rule 2] A pointer-bearing object that a mutator marks is grey in its own
+// chunk until it hands that in; if another mutator then finds it marked and acknowledges a round, the round
+// must know.
+inline bool Marker::set_mark(BitWord& word, uint64_t bit, const Layout& layout) {
+  if (!announces_ || layout.noscan()) return try_mark(word, bit);
+  return try_mark_announced(word, bit, [this] { pool_.announce_found_work(); });
+}
+
 void Marker::mark(const Candidate& candidate) {
   auto* word = reinterpret_cast<BitWord*>(candidate.word_and_bit & ((uint64_t{1} << 56) - 1));
-  if (!try_mark(*word, uint64_t{1} << (candidate.word_and_bit >> 56))) return;
   const Layout& layout = layout_of(static_cast<LayoutId>(candidate.object >> 48));
+  if (!set_mark(*word, uint64_t{1} << (candidate.word_and_bit >> 56), layout)) return;
   counts_.marked_bytes += layout.slot_bytes;
   ++counts_.marked_objects;
   if (!layout.noscan()) push(candidate.object);
@@ -56,7 +66,7 @@ void Marker::visit_large(uintptr_t pointer) {
 
 void Marker::mark_large(Span& span) {
   BitWord& word = marks_[memory_.page_of(span) * PageTable::kBitWordsPerPage];
-  if (!try_mark(word, 1)) return;
+  if (!set_mark(word, 1, layout_of(span.layout))) return;
   counts_.marked_bytes += span.bytes();
   ++counts_.marked_objects;
   if (!layout_of(span.layout).noscan()) push(span.start | uint64_t{span.layout} << 48);
@@ -170,6 +180,7 @@ uint64_t Marker::drain(uint64_t budget_bytes) {
   uint32_t next = 0;
   uint32_t pending = 0;
   uint32_t until_donate = kDonateEvery;
+  uint64_t last_look = start;
   for (;;) {
     GreyObject object = 0;
     const bool may_take = counts_.scanned_bytes - start < budget_bytes;
@@ -196,8 +207,9 @@ uint64_t Marker::drain(uint64_t budget_bytes) {
       break;
     }
     scan(object);
-    if (--until_donate == 0) {
+    if (--until_donate == 0 || counts_.scanned_bytes - last_look >= kDonateBytes) {
       until_donate = kDonateEvery;
+      last_look = counts_.scanned_bytes;
       if (pool_.hungry()) donate();
     }
   }
@@ -266,17 +278,25 @@ void Marker::scan_large(const Layout& layout, uintptr_t at) {
   scan_words(layout, reinterpret_cast<const uintptr_t*>(at), first, count);
 }
 
+void Marker::scan_fields(const Span& span, uint32_t slot) {
+  const Layout& layout = layout_of(span.layout);
+  if (layout.large()) {
+    const uint64_t words = span.object_bytes / kWordBytes;
+    const bool single = layout.kind == MapKind::kOneUnit || layout.kind == MapKind::kLong;
+    scan_words(layout, reinterpret_cast<const uintptr_t*>(span.start), 0,
+               single && layout.prefix_words != 0 ? std::min<uint64_t>(layout.prefix_words, words) : words);
+  } else {
+    const uintptr_t object = span.start + uint64_t{slot} * layout.slot_bytes;
+    scan_words(layout, reinterpret_cast<const uintptr_t*>(object), 0, layout.prefix_words);
+  }
+  settle_ring();
+}
+
 void Marker::rescan_span(Span& span) {
   const Layout& layout = layout_of(span.layout);
   const BitWord* marks = marks_ + memory_.page_of(span) * PageTable::kBitWordsPerPage;
   if (layout.large()) {
-    // Every piece here, without the pool.
-    const uint64_t words = span.object_bytes / kWordBytes;
-    const auto* start = reinterpret_cast<const uintptr_t*>(span.start);
-    const bool single = layout.kind == MapKind::kOneUnit || layout.kind == MapKind::kLong;
-    scan_words(layout, start, 0,
-               single && layout.prefix_words != 0 ? std::min<uint64_t>(layout.prefix_words, words) : words);
-    settle_ring();
+    scan_fields(span, 0);
     return;
   }
   for (uint32_t slot = find_bit(marks, 0, layout.slots, true); slot < layout.slots;

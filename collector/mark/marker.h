@@ -45,7 +45,12 @@ class Marker final : public GreySink {
  public:
   static constexpr uint64_t kPieceBytes = 128 * 1024;
 
-  Marker(HeapMemory& memory, GreyPool& pool) : memory_(memory), pool_(pool) {}
+  /// A mutator's marker announces what it finds, since it may hold grey objects while marking is declared
+  /// over.
+  enum class Owner : uint8_t { kWorker, kMutator };
+
+  Marker(HeapMemory& memory, GreyPool& pool, Owner owner = Owner::kWorker)
+      : memory_(memory), pool_(pool), announces_(owner == Owner::kMutator) {}
   ~Marker() override;
   Marker(const Marker&) = delete;
   Marker& operator=(const Marker&) = delete;
@@ -86,6 +91,10 @@ class Marker final : public GreySink {
   /// Returns the scan work done. The caller is busy (GreyPool).
   uint64_t drain(uint64_t budget_bytes);
 
+  /// Shades what an object refers to, without marking the object: of finalizable ones. All of it here, not in
+  /// pieces.
+  void scan_fields(const Span& span, uint32_t slot);
+
   /// Scans the marked objects of a span whose grey objects did not fit the pool.
   void rescan_span(Span& span);
 
@@ -125,6 +134,7 @@ class Marker final : public GreySink {
       ++ring_count_;
     }
   }
+  bool set_mark(BitWord& word, uint64_t bit, const Layout& layout);
   void mark(const Candidate& candidate);
   void settle_ring();
   void visit_large(uintptr_t pointer);
@@ -140,6 +150,7 @@ class Marker final : public GreySink {
 
   HeapMemory& memory_;
   GreyPool& pool_;
+  const bool announces_;
   uintptr_t base_ = 0;
   uint64_t range_ = 0;
   const std::atomic<uint64_t>* entries_ = nullptr;

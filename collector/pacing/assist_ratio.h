@@ -2,9 +2,13 @@
 //
 //   ratio = (expected - done) / (goal - live)
 //
-// expected: scan work the cycle should take (what the last one scanned); done: scan work so far; goal, live:
-// bytes. When the work or the heap has run past what was expected, the bounds move to the most the cycle can
-// need: all scannable bytes, and 1.1 times the goal. Source: Go mgcpacer.go (revise()).
+// expected: scan work the cycle should take, if the heap is as it was; done: scan work so far; goal, live:
+// bytes. If more was scanned than expected, the heap grows: all that may have to be scanned is expected, and
+// the goal moves in proportion, so that the ratio stays what it was and the runway is stretched instead,
+//   goal' = triggered + (goal - triggered) / expected * most
+// but no further than the next cycle would go anyway, (1 + percent/100) * goal. If the heap has passed the
+// goal all the same, 1.1 times the goal is the bound and the worst case the work.
+// Source: Go mgcpacer.go (revise()).
 #pragma once
 
 #include <algorithm>
@@ -14,24 +18,32 @@ namespace keel {
 
 struct AssistInputs {
   uint64_t expected_scan_bytes = 0;
-  uint64_t scannable_bytes = 0;  // upper bound of the scan work: everything live when marking began
+  uint64_t most_scan_bytes = 0;  // upper bound of the scan work: everything scannable now is live
   uint64_t done_scan_bytes = 0;
   uint64_t goal_bytes = 0;
-  uint64_t live_bytes = 0;  // now
+  uint64_t triggered_bytes = 0;  // live when marking began
+  uint64_t live_bytes = 0;       // now
+  double growth = 1;             // percent / 100
 };
 
+/// Positive and finite: never less than 1000 bytes of work, nor less than one byte of room (as in Go).
 inline double assist_ratio(const AssistInputs& in) {
-  uint64_t expected = in.expected_scan_bytes;
-  uint64_t goal = in.goal_bytes;
-  if (in.live_bytes > goal || in.done_scan_bytes > expected || expected == 0) {
-    goal = std::max(goal, static_cast<uint64_t>(static_cast<double>(in.goal_bytes) * 1.1));
-    expected = std::max(expected, in.scannable_bytes);
+  auto goal = static_cast<double>(in.goal_bytes);
+  auto expected = static_cast<double>(in.expected_scan_bytes);
+  const auto most = static_cast<double>(in.most_scan_bytes);
+  const auto triggered = static_cast<double>(in.triggered_bytes);
+  const auto live = static_cast<double>(in.live_bytes);
+  const auto done = static_cast<double>(in.done_scan_bytes);
+  if (done > expected) {
+    const double stretched = expected > 0 ? (goal - triggered) / expected * most + triggered : goal;
+    goal = std::min(stretched, (1 + in.growth) * goal);
+    expected = most;
   }
-  // Never below 1000 bytes of work or one byte of room, so that the ratio stays positive and finite (as in
-  // Go).
-  const uint64_t work = expected > in.done_scan_bytes + 1000 ? expected - in.done_scan_bytes : 1000;
-  const uint64_t room = goal > in.live_bytes ? goal - in.live_bytes : 1;
-  return static_cast<double>(work) / static_cast<double>(room);
+  if (live > goal) {
+    goal *= 1.1;
+    expected = most;
+  }
+  return std::max(1000.0, expected - done) / std::max(1.0, goal - live);
 }
 
 }  // namespace keel

@@ -1,9 +1,12 @@
-// How big may the heap get? The GOGC goal, a pure function.
+// How big may the heap get? The rules for the heap goal, all pure functions of measurements.
 //
-//   goal = live + (live + stacks + globals) * percent / 100, but at least 4 MiB * percent / 100
+//   gogc         goal = live + (live + stacks + globals) * percent / 100, at least 4 MiB * percent / 100
+//   fixed        goal = size, at least live
+//   membalancer  membalancer.h
+// Any of them may be wrapped by a memory limit (memory_limit.h).
 //
 // live: bytes marked by the last cycle; stacks, globals: bytes of roots scanned by it; percent: GOGC.
-// Source: Go mgcpacer.go (commitControllerLocked; stacks and globals counted since 1.18); heapMinimum 4 MiB.
+// Source: Go mgcpacer.go (commit(); stacks and globals counted since 1.18); heapMinimum 4 MiB.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +37,11 @@ inline uint64_t gogc_goal(const GoalInputs& in) {
   const double minimum = static_cast<double>(kHeapMinimum) * percent / 100.0;
   const double chosen = std::max(goal, minimum);
   return chosen >= static_cast<double>(kNoGoal) ? kNoGoal : static_cast<uint64_t>(chosen);
+}
+
+/// Bytes. The control of experiments: the same heap whatever the program does, but never below what lives.
+inline uint64_t fixed_goal(uint64_t size_bytes, uint64_t live_bytes) {
+  return std::max(size_bytes, live_bytes);
 }
 
 }  // namespace keel

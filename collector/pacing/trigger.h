@@ -7,9 +7,10 @@
 // collector aims at, 0.25; scan: bytes of heap, stacks and globals the next mark is expected to scan.
 // c of one cycle = (end - begin) * (u' + i) / (scan' * (1 - u')), where begin and end are live bytes at the
 // start and end of marking, u' the share measured (assists included), i the share of idle marking; smoothed
-// by the maximum of this and the last four cycles. The trigger stays within [0.70, 0.95] of the way from live
-// to goal (45/64 and 61/64), or up to goal - 4 MiB for large heaps. Source: Go mgcpacer.go (trigger(),
-// endCycle()), proposal 44167.
+// by the maximum of this and the last four cycles. The trigger stays within [45/64, 61/64] (0.70, 0.95) of
+// the way from live to goal, or up to goal - 4 MiB for large heaps; and, unless a memory limit sets the goal,
+// at least 1 MiB above what lived, so that sweeping has time to end. Source: Go mgcpacer.go (trigger(),
+// heapGoalInternal(), endCycle()), proposal 44167.
 #pragma once
 
 #include <algorithm>
@@ -22,29 +23,33 @@ namespace keel {
 
 /// Share of the usable cores that background marking aims at (gcGoalUtilization).
 inline constexpr double kGoalUtilization = 0.25;
-/// The mark never starts closer to the goal than this (minRunway in go-surface §3.4).
+/// Room for allocation that every mark has, even if it began beyond the goal (minRunway, heapGoalInternal()).
 inline constexpr uint64_t kMinRunway = 64 * kKiB;
+/// Allocation that sweeping has before the next mark (sweepMinHeapDistance, mgc.go).
+inline constexpr uint64_t kSweepDistance = kMiB;
 
 struct TriggerInputs {
   uint64_t goal_bytes = 0;
   uint64_t live_bytes = 0;
   double cons_mark = 0;
   uint64_t expected_scan_bytes = 0;
+  uint64_t least_bytes = 0;  // not before this many live bytes
 };
 
+/// Bytes. kNoGoal if there is no goal.
 inline uint64_t trigger_point(const TriggerInputs& in) {
-  if (in.goal_bytes == kNoGoal) return kNoGoal;
+  if (in.goal_bytes >= kNoGoal) return kNoGoal;
   if (in.goal_bytes <= in.live_bytes) return in.goal_bytes;
   const uint64_t room = in.goal_bytes - in.live_bytes;
-  const uint64_t lowest = in.live_bytes + room * 45 / 64;
-  uint64_t highest = in.live_bytes + room * 61 / 64;
+  const uint64_t lowest = std::max({in.live_bytes, in.least_bytes, in.live_bytes + room / 64 * 45});
+  uint64_t highest = in.live_bytes + room / 64 * 61;
   if (in.goal_bytes > kHeapMinimum) highest = std::max(highest, in.goal_bytes - kHeapMinimum);
-  highest = std::max(lowest, std::min(highest, in.goal_bytes - std::min(in.goal_bytes, kMinRunway)));
+  highest = std::max(lowest, highest);
   const double runway =
       in.cons_mark * (1 - kGoalUtilization) / kGoalUtilization * static_cast<double>(in.expected_scan_bytes);
   const double wanted = static_cast<double>(in.goal_bytes) - runway;
-  if (wanted <= static_cast<double>(lowest)) return lowest;
-  return std::min(highest, static_cast<uint64_t>(wanted));
+  const uint64_t trigger = wanted <= 0 ? lowest : static_cast<uint64_t>(wanted);
+  return std::min(in.goal_bytes, std::clamp(trigger, lowest, highest));
 }
 
 struct ConsMarkInputs {

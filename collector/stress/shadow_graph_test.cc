@@ -1,9 +1,10 @@
-// CONFIG: barriers=hybrid roots=all transitions=stw; release, debug, asan, ubsan, tsan
+// CONFIG: barriers=all roots=all transitions=all; release, debug, asan, ubsan, tsan
 //
 // Random mutations on several threads against a shadow graph outside the heap. KEEL_SEED picks the run,
 // KEEL_STRESS_OPERATIONS its length.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -38,6 +39,8 @@ struct Settings {
   bool poison;
   bool churn;  // threads leave and come back
   uint32_t grey_chunks;
+  const char* barrier = "hybrid";
+  const char* transitions = "stw";
 };
 
 void PrintTo(const Settings& s, std::ostream* out) { *out << s.name; }
@@ -61,6 +64,8 @@ class StressRun {
   StressRun(const Settings& settings, uint64_t seed, uint64_t operations)
       : settings_(settings), seed_(seed), operations_(operations), finished_(settings.threads) {
     HeapConfig config;
+    config.barrier = settings.barrier;
+    config.transitions = settings.transitions;
     config.roots = kPrecise ? Roots::kPrecise : Roots::kConservative;
     config.debug.stress = settings.stress ? 500 : 0;
     config.debug.poison = settings.poison;
@@ -219,7 +224,10 @@ class ShadowGraphStress : public testing::TestWithParam<Settings> {
   uint64_t seed() const { return from_environment("KEEL_SEED", 1); }
   uint64_t operations() const {
     const uint64_t all = from_environment("KEEL_STRESS_OPERATIONS", kDefaultOperations);
-    return GetParam().stress ? all / 8 : all;
+    if (GetParam().stress) return all / 8;
+    const bool shipped =
+        std::string(GetParam().barrier) == "hybrid" && std::string(GetParam().transitions) == "stw";
+    return shipped ? all : all / 2;
   }
 };
 
@@ -259,6 +267,31 @@ INSTANTIATE_TEST_SUITE_P(Mixes, ShadowGraphStress,
                                          Settings{"TinyBuffersCollectOften", 3, true, true, true, 1024},
                                          Settings{"GreyPoolOfOneChunk", 2, false, true, false, 1}),
                          [](const auto& test) { return std::string(test.param.name); });
+
+// Every sound pair of barrier and transition but the first, which has the whole mix above.
+std::vector<Settings> other_kinds() {
+  std::vector<Settings> all;
+  for (const char* transitions : {"stw", "handshake"}) {
+    for (const char* barrier : {"hybrid", "hybrid-conditional", "dijkstra", "yuasa", "none"}) {
+      HeapConfig config;
+      config.barrier = barrier;
+      config.transitions = transitions;
+      if (!config.check().ok() || (config.barrier == "hybrid" && config.transitions == "stw")) continue;
+      all.push_back({"ComeAndGo", 3, false, true, true, 1024, barrier, transitions});
+      all.push_back({"CollectOften", 3, true, true, true, 1024, barrier, transitions});
+      if (config.barrier == "hybrid") {
+        all.push_back({"GreyPoolOfOneChunk", 2, false, true, false, 1, barrier, transitions});
+      }
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ShadowGraphStress, testing::ValuesIn(other_kinds()), [](const auto& test) {
+  std::string name = std::string(test.param.barrier) + "_" + test.param.transitions + "_" + test.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace keel::stress

@@ -11,6 +11,8 @@ namespace {
 constexpr int64_t kSliceNs = 100'000;
 // Pages go back in pieces, so that the page heap is never locked for long.
 constexpr uint64_t kReleasePiece = 4 * kMiB;
+// Reading the thread's clock costs as much as sweeping a small span.
+constexpr int64_t kTimedOneIn = 16;
 }  // namespace
 
 Sweeper::Sweeper(HeapMemory& memory) : memory_(memory), thread_([this] { run(); }) {}
@@ -24,16 +26,25 @@ Sweeper::~Sweeper() {
   thread_.join();
 }
 
-void Sweeper::sweep_span(Span& span) {
+void Sweeper::sweep_span(Span& span, uint32_t cycle) {
+  // Which spans are timed changes from cycle to cycle and costs no counter.
+  const bool timed = ((span.start >> kPageShift) + cycle) % kTimedOneIn == 0;
+  const int64_t before = timed ? thread_cpu_ns() : 0;
+  sweep_untimed(span, cycle);
+  if (timed) sweep_ns_.fetch_add(kTimedOneIn * (thread_cpu_ns() - before), std::memory_order_relaxed);
+}
+
+void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
   const Layout& layout = layout_of(span.layout);
   const uint64_t page = memory_.page_of(span);
-  const BitWord* live_bits = memory_.alloc_bits(page);  // the marks of the cycle that just ended
+  const BitWord* live_bits = memory_.alloc_bits(page, cycle);  // the marks of the cycle that just ended
   const uint32_t live = count_bits(live_bits, layout.slots);
   const uint32_t dead = span.live_slots - live;
   if (dead != 0) {
     const uint64_t slot_bytes = layout.large() ? span.bytes() : layout.slot_bytes;
     memory_.freed().bytes.fetch_add(dead * slot_bytes, std::memory_order_relaxed);
     memory_.freed().objects.fetch_add(dead, std::memory_order_relaxed);
+    memory_.by_size(layout.size_class).frees.fetch_add(dead, std::memory_order_relaxed);
     if (memory_.poisons() && !(layout.large() && layout.noscan())) {
       for (uint32_t slot = 0; slot < layout.slots; ++slot) {
         if (test_bit(live_bits, slot)) continue;
@@ -42,9 +53,9 @@ void Sweeper::sweep_span(Span& span) {
     }
     span.needs_zero = true;
   }
-  clear_bits(memory_.mark_bits(page), layout.slots);
+  clear_bits(memory_.mark_bits(page, cycle), layout.slots);
   span.live_slots = live;
-  span.swept_cycle.store(memory_.cycle(), std::memory_order_relaxed);
+  span.swept_cycle.store(cycle, std::memory_order_relaxed);
 }
 
 void Sweeper::start(uint64_t retain_bytes) {
@@ -57,7 +68,9 @@ void Sweeper::start(uint64_t retain_bytes) {
 }
 
 void Sweeper::finish() {
-  while (memory_.sweep_one()) {
+  // A mutator may be in the middle of a span: it needs no more than the time to finish that one.
+  while (!memory_.sweep_is_over()) {
+    if (!memory_.sweep_one(memory_.cycle())) std::this_thread::yield();
   }
   MutexLock lock(mu_);
   wanted_ = false;
@@ -80,11 +93,16 @@ void Sweeper::run() {
     bool more = true;
     if (sweep) {
       const int64_t slice_end = now_ns() + kSliceNs;
-      while (more && now_ns() < slice_end) more = memory_.sweep_one();
+      while (more && now_ns() < slice_end) more = memory_.sweep_one(memory_.cycle());
     } else {
       // Swept: return idle pages, a piece at a time.
       const uint64_t in_use = memory_.pages().stats().in_use_bytes;
-      more = memory_.pages().release_idle(retain > in_use ? retain - in_use : 0, kReleasePiece) != 0;
+      const int64_t before = thread_cpu_ns();
+      const uint64_t released =
+          memory_.pages().release_idle(retain > in_use ? retain - in_use : 0, kReleasePiece);
+      released_bytes_.fetch_add(released, std::memory_order_relaxed);
+      more = released != 0;
+      release_ns_.fetch_add(thread_cpu_ns() - before, std::memory_order_relaxed);
     }
     MutexLock lock(mu_);
     working_ = false;

@@ -57,6 +57,7 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
   if (index >= seen_.size()) seen_.resize(index + 1);
   if ((seen_[index] & bit) != 0) return;
   seen_[index] |= bit;
+  seen_bytes_ += layout.large() ? at.span->bytes() : layout.slot_bytes;
   if (!test_bit(core_.memory.mark_bits(page), at.slot)) {
     const Place from = place_of(core_.memory, parent);
     const std::string parent_layout =
@@ -109,6 +110,8 @@ void Verifier::check_marks() {
                    : core_.memory.pages().frontier_page() * PageTable::kBitWordsPerPage,
                0);
   core_.roots.scan([this](uintptr_t pointer) { reach(pointer, 0, 0); });
+  trace();
+  const uint64_t from_roots = seen_bytes_;
   {
     MutexLock lock(core_.gathered_mu);
     for (const RootHit& hit : core_.hits) reach(hit.object, 0, hit.where);
@@ -128,6 +131,11 @@ void Verifier::check_marks() {
       }
     }
   });
+  trace();
+  stack_only_bytes_ = seen_bytes_ - from_roots;
+}
+
+void Verifier::trace() {
   while (!work_.empty()) {
     const Reached next = work_.back();
     work_.pop_back();

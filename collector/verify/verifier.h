@@ -31,6 +31,8 @@ class Verifier {
   std::string check_structure();
 
   [[nodiscard]] uint64_t unmarked_stack_targets() const { return unmarked_stack_targets_; }
+  /// Slot bytes that this cycle's stack words reach and the Root table does not.
+  [[nodiscard]] uint64_t stack_only_bytes() const { return stack_only_bytes_; }
 
  private:
   struct Reached {
@@ -40,11 +42,14 @@ class Verifier {
   };
   void reach(uintptr_t pointer, uintptr_t parent, uintptr_t field);
   void scan(uintptr_t object);
+  void trace();
 
   HeapCore& core_;
   std::vector<uint64_t> seen_;  // laid out as the mark bits
   std::vector<Reached> work_;
   uint64_t unmarked_stack_targets_ = 0;
+  uint64_t seen_bytes_ = 0;
+  uint64_t stack_only_bytes_ = 0;
 };
 
 /// Called in the stop before check_marks(), so that a test can hide an object: null for none.

@@ -8,6 +8,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/race_points.h"
+#include "collector/world/probes.h"
 
 namespace keel {
 namespace {
@@ -70,16 +71,15 @@ void World::unhold(Mutator& mutator) {
   futex_wake_all(mutator.state_);
 }
 
-void World::handshake(const Action& action) {
+void World::handshake(const Action& action, const std::function<void()>& then) {
   MutexLock lock(registry_mu_);
+  KEEL_PROBE1(round_begin, mutators_.size());
   action_ = &action;
-  const int64_t now = now_ns();
-  for (auto& m : mutators_) {
-    m->handshake_requested_ns_ = now;
-    // seq_cst [world.dekker]; releases action_ and the time to the mutator [world.pending].
-    m->pending_.fetch_or(kHandshake, std::memory_order_seq_cst);
-  }
+  // seq_cst [world.dekker]; releases action_ to the mutator [world.pending].
+  for (auto& m : mutators_) m->pending_.fetch_or(kHandshake, std::memory_order_seq_cst);
   run_everywhere();
+  KEEL_PROBE(round_end);
+  if (then) then();
 }
 
 void World::run_everywhere() {
@@ -129,6 +129,7 @@ World::StopTimes World::stop() {
     if (!running.empty()) futex_wait(progress_, seen, kWatchdogNs);
   }
   times.stopped_ns = now_ns();
+  KEEL_PROBE1(stop_begin, times.stopped_ns - times.requested_ns);
   return times;
 }
 
@@ -143,6 +144,7 @@ void World::resume(const Action& action, const std::function<void()>& on_restart
     m->pending_.fetch_or(kHandshake, std::memory_order_release);
     m->state_.store(kBlocked, std::memory_order_release);
   }
+  KEEL_PROBE(stop_end);
   on_restart();
   // release [world.state]: all that happened in the stop is visible to whoever sees kStop gone.
   for (auto& m : mutators_) m->pending_.fetch_and(~uint32_t{kStop}, std::memory_order_release);
@@ -160,24 +162,31 @@ void World::enter_blocked(Mutator& self) {
   if (self.pending_.load(std::memory_order_seq_cst) != 0) wake_collector();
 }
 
-void World::leave_blocked(Mutator& self) {
+int64_t World::leave_blocked(Mutator& self) {
   race_point(RacePoint::kLeavingBlocking);
+  int64_t since = 0;
+  auto wait_on = [&since](std::atomic<uint32_t>& word, uint32_t value) {
+    if (since == 0) since = now_ns();
+    futex_wait(word, value);
+  };
   for (;;) {
     // acquire [world.state]: see resume(). The count is read before the flag, so a wake-up between the two is
     // not lost.
     const uint32_t stops = stops_.load(std::memory_order_acquire);
     if ((self.pending_.load(std::memory_order_acquire) & kStop) != 0) {
-      futex_wait(stops_, stops);
+      wait_on(stops_, stops);
       continue;
     }
     uint32_t expected = kBlocked;
     if (self.state_.compare_exchange_strong(expected, kRunning, std::memory_order_seq_cst)) break;
-    futex_wait(self.state_, expected);
+    wait_on(self.state_, expected);
   }
   running_.fetch_add(1, std::memory_order_relaxed);
+  return since == 0 ? 0 : now_ns() - since;
 }
 
-void World::poll(Mutator& self) {
+int64_t World::poll(Mutator& self) {
+  int64_t waited = 0;
   for (;;) {
     // acquire [world.pending]: pairs with handshake(), stop() and resume(): action_ is visible.
     const uint32_t pending = self.pending_.load(std::memory_order_acquire);
@@ -186,9 +195,9 @@ void World::poll(Mutator& self) {
       wake_collector();
     } else if ((pending & kStop) != 0) {
       enter_blocked(self);
-      leave_blocked(self);
+      waited += leave_blocked(self);
     } else {
-      return;
+      return waited;
     }
   }
 }

@@ -50,8 +50,9 @@ class World {
   void detach(Mutator& self, const std::function<void(Mutator&)>& leave);
 
   /// Runs `action` once for every mutator: on its own thread at its next safepoint, or here if it is blocked.
-  /// Returns when all have run. Does not stop anybody.
-  void handshake(const Action& action);
+  /// Returns when all have run. Does not stop anybody. `then` runs at the end, before a thread can attach or
+  /// leave: what the round has established is recorded there.
+  void handshake(const Action& action, const std::function<void()>& then = {});
 
   /// Returns when every mutator is held. Until resume() no mutator runs and none attaches or leaves.
   StopTimes stop() KEEL_NO_THREAD_SAFETY_ANALYSIS;
@@ -64,9 +65,11 @@ class World {
   void resume(const Action& action, const std::function<void()>& on_restart) KEEL_NO_THREAD_SAFETY_ANALYSIS;
 
   /// Mutator's side. `self` is the caller.
-  void poll(Mutator& self);
+  /// Does what the collector has asked for; returns the ns it stood in stops.
+  int64_t poll(Mutator& self);
   void enter_blocked(Mutator& self);
-  void leave_blocked(Mutator& self);
+  /// Returns how long the thread had to wait for a stop or for a collector that held it, in ns.
+  int64_t leave_blocked(Mutator& self);
 
   /// relaxed [world.running]: a hint for idle workers.
   [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }

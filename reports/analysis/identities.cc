@@ -77,6 +77,22 @@ std::string memstats_fault(const json& report) {
     return differ("/memstats/HeapObjects", "is not Mallocs - Frees", number("HeapObjects"),
                   number("Mallocs") - number("Frees"));
   }
+  if (m.contains("BySize") && m.contains("OtherSys")) {
+    const int64_t parts = number("HeapSys") + number("StackSys") + number("MSpanSys") + number("MCacheSys") +
+                          number("BuckHashSys") + number("GCSys") + number("OtherSys");
+    if (number("Sys") != parts)
+      return differ("/memstats/Sys", "is not the sum of its parts", number("Sys"), parts);
+    int64_t mallocs = 0;
+    for (const json& size : m["BySize"]) {
+      mallocs += size.at("Mallocs").get<int64_t>();
+      if (size["Mallocs"].get<int64_t>() < size.at("Frees").get<int64_t>()) {
+        return "/memstats/BySize: " + size.at("Size").dump() + " B: more frees than mallocs";
+      }
+    }
+    if (mallocs > number("Mallocs")) {
+      return differ("/memstats/BySize", "more mallocs than", mallocs, number("Mallocs"));
+    }
+  }
   if (number("HeapReleased") > number("HeapIdle")) return "/memstats/HeapReleased: above HeapIdle";
   const json& cycles = report["cycles"];
   if (report["collector"].value("name", "") != "keel" || cycles.empty()) return {};
@@ -90,9 +106,9 @@ std::string memstats_fault(const json& report) {
                   cycles.back()["end_ns"].get<int64_t>());
   }
   int64_t sum = 0;
-  for (const json& cycle : cycles) {
-    const json& d = cycle.at("durations_ns");
-    sum += d.at("sweep_termination").get<int64_t>() + d.at("mark_termination").get<int64_t>();
+  for (const json& total : report["pause_totals"]) {
+    const std::string kind = total.at("kind");
+    if (kind == "sweep_termination" || kind == "mark_termination") sum += total.at("total_ns").get<int64_t>();
   }
   if (sum != number("PauseTotalNs"))
     return differ("/memstats/PauseTotalNs", "is not the sum of the stops", number("PauseTotalNs"), sum);

@@ -59,10 +59,11 @@ struct ThreadUse {
 
 struct RecorderOptions {
   bool gctrace = false;
+  bool pacertrace = false;
+  bool scavtrace = false;
   bool anonymous = false;
   int64_t sample_interval_ns = 10'000'000;
   std::string events_path;
-  std::string trace_path;
 };
 
 class RunRecorder final : public GcListener {
@@ -126,7 +127,6 @@ class RunRecorder final : public GcListener {
   std::function<uint64_t()> reserved_;
   int64_t started_ns_ = 0;
   int64_t started_unix_ns_ = 0;
-  int64_t user_cpu_at_start_ns_ = 0;
 
   Mutex mu_{LockRank::kListener};
   std::vector<std::unique_ptr<PauseLog>> logs_ KEEL_GUARDED_BY(mu_);
@@ -140,7 +140,6 @@ class RunRecorder final : public GcListener {
   LogHistogram latency_ KEEL_GUARDED_BY(mu_);
   LogHistogram hiccups_;  // written by the control thread alone
   uint64_t dropped_samples_ KEEL_GUARDED_BY(mu_) = 0;
-  uint64_t events_written_ KEEL_GUARDED_BY(mu_) = 0;
   std::FILE* events_ KEEL_GUARDED_BY(mu_) = nullptr;
   int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;
@@ -166,5 +165,9 @@ nlohmann::json histogram_json(const LogHistogram& histogram);
 nlohmann::json latency_json(const LogHistogram& histogram);
 /// Go's runtime.MemStats names from Keel's counts. PauseNs and PauseEnd come from the cycles in the report.
 nlohmann::json memstats_json(const HeapStats& stats);
+/// Functions of finalizers and cleanups, queued and executed.
+nlohmann::json finalizers_json(const FinalizerCounts& counts);
+/// Go's debug.GCStats, without the lists that memstats has.
+nlohmann::json gc_stats_json(const GcStats& stats);
 
 }  // namespace keel

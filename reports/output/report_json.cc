@@ -45,10 +45,29 @@ nlohmann::json latency_json(const LogHistogram& h) {
   return out;
 }
 
+nlohmann::json gc_stats_json(const GcStats& s) {
+  return {{"LastGC", s.last_gc_unix_ns},
+          {"NumGC", s.num_gc},
+          {"PauseTotal", s.pause_total_ns},
+          {"PauseQuantiles", s.pause_quantiles_ns}};
+}
+
+nlohmann::json finalizers_json(const FinalizerCounts& c) {
+  json out{{"finalizers", {{"queued", c.finalizers_queued}, {"executed", c.finalizers_executed}}},
+           {"cleanups", {{"queued", c.cleanups_queued}, {"executed", c.cleanups_executed}}}};
+  if (c.running_ns != 0) out["running_ns"] = c.running_ns;
+  return out;
+}
+
 nlohmann::json memstats_json(const HeapStats& s) {
+  json by_size = json::array();
+  for (const HeapStats::BySize& size : s.by_size) {
+    by_size.push_back({{"Size", size.slot_bytes}, {"Mallocs", size.mallocs}, {"Frees", size.frees}});
+  }
   return {{"Alloc", s.heap_alloc_bytes},
           {"TotalAlloc", s.total_alloc_bytes},
-          {"Sys", s.heap_sys_bytes + s.gc_sys_bytes},
+          {"Sys", s.sys_bytes()},
+          {"Lookups", 0},
           {"Mallocs", s.mallocs},
           {"Frees", s.frees},
           {"HeapAlloc", s.heap_alloc_bytes},
@@ -57,14 +76,24 @@ nlohmann::json memstats_json(const HeapStats& s) {
           {"HeapInuse", s.heap_in_use_bytes},
           {"HeapReleased", s.heap_released_bytes},
           {"HeapObjects", s.heap_objects},
+          {"StackInuse", 0},
+          {"StackSys", 0},
+          {"MSpanInuse", s.span_in_use_bytes},
+          {"MSpanSys", s.span_sys_bytes},
+          {"MCacheInuse", s.cache_bytes},
+          {"MCacheSys", s.cache_bytes},
+          {"BuckHashSys", 0},
           {"GCSys", s.gc_sys_bytes},
+          {"OtherSys", s.other_sys_bytes},
           {"NextGC", s.next_gc_bytes},
           {"LastGC", s.last_gc_unix_ns},
           {"PauseTotalNs", s.pause_total_ns},
           {"NumGC", s.num_gc},
           {"NumForcedGC", s.num_forced_gc},
           {"GCCPUFraction", s.gc_cpu_fraction},
-          {"EnableGC", true}};
+          {"EnableGC", true},
+          {"DebugGC", false},
+          {"BySize", std::move(by_size)}};
 }
 
 nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
@@ -73,8 +102,10 @@ nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
   if (p.cycle != 0) out["cycle"] = p.cycle;
   if (p.thread != 0) out["thread"] = p.thread;
   if (p.time_to_stop_ns >= 0) out["time_to_stop_ns"] = p.time_to_stop_ns;
-  if (p.own_stack_ns >= 0) {
-    out["parts_ns"] = {{"own_stack", p.own_stack_ns}, {"rest", p.duration_ns - p.own_stack_ns}};
+  if (p.wait_ns >= 0) {
+    out["parts_ns"] = {{"wait", p.wait_ns},
+                       {"own_stack", p.own_stack_ns},
+                       {"rest", std::max<int64_t>(0, p.duration_ns - p.wait_ns - p.own_stack_ns)}};
   }
   return out;
 }
@@ -112,13 +143,27 @@ nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
         {"fractional", c.fractional_cpu_ns},
         {"idle", c.idle_cpu_ns},
         {"assist", c.assist_ns},
-        {"pause", c.pause_cpu_ns}}},
+        {"pause", c.pause_cpu_ns},
+        {"sweep", c.sweep_cpu_ns},
+        {"scavenge", c.scavenge_cpu_ns}}},
+      {"limiter_active", c.limiter_active},
+      {"pacing",
+       {{"assist_ratio", c.assist_ratio},
+        {"expected_scan_bytes", c.expected_scan_bytes},
+        {"utilization", c.utilization},
+        {"cons_mark", c.cons_mark}}},
       {"workers",
        {{"dedicated", c.dedicated_workers}, {"fractional", c.fractional_workers}, {"idle", c.idle_workers}}},
       {"barrier", {{"shaded", c.barrier_shaded}, {"flushes", c.barrier_flushes}}},
       {"roots", {{"words", c.root_words}, {"hits", c.root_hits}}},
       {"termination_rounds", c.termination_rounds},
       {"grey_overflows", c.grey_overflows}};
+  if (c.retained_bytes >= 0) {
+    out["roots"]["retained_bytes"] = c.retained_bytes;
+    out["roots"]["unmarked_targets"] = c.unmarked_stack_targets;
+  }
+  if (c.rescanned_words != 0) out["roots"]["rescanned_words"] = c.rescanned_words;
+  if (c.fallback_stops != 0) out["fallback_stops"] = c.fallback_stops;
   if (c.slowest_thread != 0) out["time_to_stop_ns"]["slowest_thread"] = c.slowest_thread;
   return out;
 }
@@ -242,7 +287,7 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
     }
     for (const CycleRecord& c : cycles_) {
       const size_t at = (c.number + 255) % 256;
-      pause_ns[at] = (c.mark_begin_ns - c.begin_ns) + (c.end_ns - c.mark_termination_ns);
+      pause_ns[at] = c.world_stop_ns;
       pause_end[at] = c.end_unix_ns;
     }
     out["memstats"]["PauseNs"] = std::move(pause_ns);

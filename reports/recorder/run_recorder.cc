@@ -113,6 +113,8 @@ void RunRecorder::on_world_stop(const PauseRecord& pause) {
 }
 
 void RunRecorder::on_cycle(const CycleRecord& cycle) {
+  if (options_.pacertrace) std::fprintf(stderr, "%s\n", pacertrace_lines(cycle).c_str());
+  if (options_.scavtrace) std::fprintf(stderr, "%s\n", scavtrace_line(cycle).c_str());
   if (options_.gctrace) std::fprintf(stderr, "%s\n", gctrace_line(cycle, started_ns_).c_str());
   MutexLock lock(mu_);
   cycles_.push_back(cycle);
@@ -156,7 +158,6 @@ void RunRecorder::write_event(const nlohmann::json& line) {
   const std::string text = line.dump() + "\n";
   std::fwrite(text.data(), 1, text.size(), events_);
   std::fflush(events_);
-  ++events_written_;
 }
 
 void RunRecorder::sample_loop() {

@@ -47,7 +47,7 @@ struct KeelBackend {
   class Runtime {
    public:
     Runtime(const CommonOptions& options, RunRecorder& recorder)
-        : heap_(with_listener(options.heap, recorder)) {
+        : finalize_at_exit_ns_(options.finalize_at_exit_ns), heap_(with_listener(options.heap, recorder)) {
       recorder.set_reserved_bytes([this] { return unused_addresses(); });
     }
     void collect() { heap_.collect(); }
@@ -57,7 +57,10 @@ struct KeelBackend {
       return {s.heap_live_bytes, s.next_gc_bytes, s.last_gc_unix_ns, s.num_gc};
     }
     void sections(nlohmann::json& out) {
+      if (finalize_at_exit_ns_ != 0) heap_.run_finalizers(finalize_at_exit_ns_);
       out["memstats"] = memstats_json(heap_.stats());
+      out["finalization"] = finalizers_json(heap_.stats().finalizers);
+      out["gc_stats"] = gc_stats_json(heap_.gc_stats());
       if (out.value("interrupted", false)) return;
       nlohmann::json layouts = nlohmann::json::array();
       for (const LayoutStats& l : heap_.layouts()) {
@@ -82,6 +85,7 @@ struct KeelBackend {
       const uint64_t tables = PageTable::metadata_bytes(s.reserved_bytes >> kPageShift);
       return s.reserved_unused_bytes + tables - std::min(tables, s.gc_sys_bytes);
     }
+    const int64_t finalize_at_exit_ns_;
     Heap heap_;
   };
 

@@ -32,6 +32,8 @@ int main(int argc, char** argv) {
   parser.count("--objects", settings.objects, 1, 1000000, "objects per response");
   parser.count("--object-bytes", settings.object_bytes, 24, 32768, "bytes of each, 24 to 32768");
   parser.real("--replace", settings.replace_percent, 0, 100, "percent of requests that replace an entry");
+  parser.size("--stack", settings.stack_bytes,
+              "stack that each mutator stands on while it serves, up to 4MiB");
   parser.count("--collections", settings.collections, 0, 1000000,
                "forced collections, spread over --operations");
   parser.count("--rate", settings.rate, 0, 1000000000,
@@ -41,6 +43,10 @@ int main(int argc, char** argv) {
   if (settings.collections != 0 && options.operations == 0) {
     exit_bad_input("ballast",
                    "option --collections: " + std::to_string(settings.collections) + " needs --operations");
+  }
+  if (settings.stack_bytes > 4 * kMiB) {
+    exit_bad_input("ballast",
+                   "option --stack: " + format_size(settings.stack_bytes) + " is outside [0B, 4MiB]");
   }
   if (settings.live_bytes == 0) exit_bad_input("ballast", "option --live: '0B' is outside [1B, 8388607TiB]");
   Result<KeyList> keys = load_keys(settings.keys_file, options.seed);

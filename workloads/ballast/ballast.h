@@ -31,6 +31,7 @@ struct BallastSettings {
   uint64_t objects = 64;  // per request
   uint64_t object_bytes = 96;
   double replace_percent = 1;
+  uint64_t stack_bytes = 0;  // each mutator serves from below so much stack
   uint64_t collections = 0;  // forced, spread over the run
   uint64_t rate = 0;         // requests per second of all threads; 0: closed loop
   std::string keys_file;
@@ -160,13 +161,27 @@ class BallastWorkload {
       counted = true;
       ready_.count_down();
       B::blocking([this] { go_.wait(); });
-      requests(t, runtime);
+      below_stack(settings_.stack_bytes, [&] { requests(t, runtime); });
       session_.recorder().add_thread(thread_use(scope.id(), name, "mutator"));
     } catch (const std::bad_alloc& e) {
       session_.fail_out_of_memory(e.what());
       if (!counted) ready_.count_down();
     }
     finished_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // Calls `work` from the bottom of that many bytes of frames.
+  template <typename F>
+  __attribute__((noinline)) static void below_stack(uint64_t bytes, F&& work) {
+    constexpr uint64_t kFrameBytes = 4096;
+    if (bytes < kFrameBytes) {
+      work();
+      return;
+    }
+    std::array<volatile unsigned char, kFrameBytes - 96> frame;
+    frame[bytes % frame.size()] = 1;
+    below_stack(bytes - kFrameBytes, work);
+    asm volatile("" : : "r"(frame.data()) : "memory");
   }
 
   // Shard t: every threads-th key, until its share of the live bytes is reached.

@@ -37,10 +37,37 @@ Result<bool> parse_switch(const std::string& text, bool& value) {
   return true;
 }
 
+// gogc, membalancer=C or fixed=SIZE.
+Result<bool> parse_goal(const std::string& text, HeapConfig& heap) {
+  const size_t equals = text.find('=');
+  const std::string rule = text.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (text == "gogc") {
+    heap.goal = GoalRule::kGogc;
+    return true;
+  }
+  if (rule == "membalancer") {
+    const auto price = parse_number<double>(value, 1e-9, 1e9);
+    if (!price) return Error{"membalancer=C, C in 1/MiB: " + price.error()};
+    heap.goal = GoalRule::kMembalancer;
+    heap.membalancer_per_mib = price.value();
+    return true;
+  }
+  if (rule == "fixed") {
+    const auto size = parse_size(value);
+    if (!size) return Error{"fixed=SIZE: " + size.error()};
+    heap.goal = GoalRule::kFixed;
+    heap.fixed_goal_bytes = size.value();
+    return true;
+  }
+  return Error{"'" + text + "' is not one of gogc, membalancer=C, fixed=SIZE"};
+}
+
 // Flags that only a Keel heap understands; the other collectors refuse them.
-constexpr const char* kKeelOnly[] = {
-    "--barrier",      "--transitions", "--gogc",       "--assists", "--periodic", "--roots",       "--debug",
-    "--mark-workers", "--retain",      "--huge-pages", "--gctrace", "--goal",     "--memory-limit"};
+constexpr const char* kKeelOnly[] = {"--barrier",      "--transitions", "--gogc",       "--assists",
+                                     "--periodic",     "--roots",       "--debug",      "--finalize-at-exit",
+                                     "--mark-workers", "--retain",      "--huge-pages", "--gctrace",
+                                     "--goal",         "--memory-limit"};
 
 }  // namespace
 
@@ -133,6 +160,11 @@ void OptionParser::text(const std::string& flag, std::string& value, const std::
   });
 }
 
+void OptionParser::toggle(const std::string& flag, bool& value, const std::string& help) {
+  add(flag, "on|off", help + (value ? " [on]" : " [off]"),
+      [&value](const std::string& text) { return parse_switch(text, value); });
+}
+
 void OptionParser::flag(const std::string& flag, bool& value, const std::string& help) {
   app_.add_flag_callback(
       flag,
@@ -156,12 +188,17 @@ Result<bool> OptionParser::set_debug(const std::string& option, const std::strin
       debug.poison = true;
     } else if (item == "walk") {
       debug.walk = true;
+    } else if (item == "pacertrace") {
+      options_.pacertrace = true;
+    } else if (item == "scavtrace") {
+      options_.scavtrace = true;
     } else if (item.rfind("stress=", 0) == 0) {
       const auto parsed = parse_number<uint32_t>(item.substr(7), 1, 1000000000);
       if (!parsed) return Error{option + "stress=N: " + parsed.error()};
       debug.stress = parsed.value();
     } else if (!item.empty()) {
-      return Error{option + "'" + item + "' is not one of checkmark, poison, walk, stress=N"};
+      return Error{option + "'" + item +
+                   "' is not one of checkmark, poison, walk, stress=N, pacertrace, scavtrace"};
     }
   }
   return true;
@@ -180,14 +217,16 @@ void OptionParser::add_common() {
         }
         return Error{"'" + t + "' is not one of keel, boehm, boehm-incremental, malloc"};
       });
-  add("--barrier", "KIND", "write barrier: hybrid [hybrid]", [&o](const std::string& t) -> Result<bool> {
-    o.heap.barrier = t;
-    return true;
-  });
-  add("--transitions", "KIND", "how phases change: stw [stw]", [&o](const std::string& t) -> Result<bool> {
-    o.heap.transitions = t;
-    return true;
-  });
+  add("--barrier", "KIND", "hybrid, hybrid-conditional, dijkstra, yuasa or none [hybrid]",
+      [&o](const std::string& t) -> Result<bool> {
+        o.heap.barrier = t;
+        return true;
+      });
+  add("--transitions", "KIND", "how phases change: stw (two short stops) or handshake (none) [stw]",
+      [&o](const std::string& t) -> Result<bool> {
+        o.heap.transitions = t;
+        return true;
+      });
   auto set_gogc = [&o](const std::string& t) -> Result<bool> {
     if (t == "off") {
       o.heap.gogc_percent = HeapConfig::kGogcOff;
@@ -200,16 +239,18 @@ void OptionParser::add_common() {
   };
   add("--gogc", "PERCENT|off", "heap growth before a collection, in percent; default from GOGC [100]",
       set_gogc);
-  add("--goal", "RULE", "how the heap goal is set: gogc [gogc]", [](const std::string& t) -> Result<bool> {
-    if (t != "gogc") return Error{"'" + t + "' is not one of gogc"};
+  add("--goal", "RULE", "how the heap goal is set: gogc, membalancer=C (1/MiB) or fixed=SIZE [gogc]",
+      [&o](const std::string& t) { return parse_goal(t, o.heap); });
+  auto set_memory_limit = [&o](const std::string& t) -> Result<bool> {
+    o.heap.memory_limit_bytes = HeapConfig::kNoLimit;
+    if (t == "off") return true;
+    const auto parsed = parse_size(t);
+    if (!parsed) return Error{parsed.error() + ", or off"};
+    o.heap.memory_limit_bytes = std::min(parsed.value(), HeapConfig::kNoLimit);
     return true;
-  });
-  add("--memory-limit", "SIZE|off", "soft limit of all memory: off [off]",
-      [](const std::string& t) -> Result<bool> {
-        if (t != "off")
-          return Error{"'" + t + "' is not one of off: this version has no soft limit, see --max-heap"};
-        return true;
-      });
+  };
+  add("--memory-limit", "SIZE|off", "soft limit of all memory; default from GOMEMLIMIT [off]",
+      set_memory_limit);
   add("--max-heap", "SIZE|off",
       "hard limit: what does not fit after a collection ends the run, status 3 [off]",
       [&o](const std::string& t) -> Result<bool> {
@@ -298,8 +339,18 @@ void OptionParser::add_common() {
   add("--events", "PATH", "write every event as a JSON line, as the run goes",
       path("--events", o.events_path));
   flag("--gctrace", o.gctrace, "Go-compatible line per cycle on stderr");
-  add("--debug", "LIST", "checkmark, poison, walk, stress=N; also from KEEL_DEBUG",
+  add("--debug", "LIST", "checkmark, poison, walk, stress=N, pacertrace, scavtrace; also from KEEL_DEBUG",
       [this](const std::string& t) { return set_debug("", t); });
+  add("--finalize-at-exit", "DURATION|off",
+      "run what finalizers are queued at the end, at most this long [off]",
+      [&o](const std::string& t) -> Result<bool> {
+        o.finalize_at_exit_ns = 0;
+        if (t == "off") return true;
+        const auto parsed = parse_duration(t);
+        if (!parsed) return Error{parsed.error() + ", or off"};
+        o.finalize_at_exit_ns = parsed.value();
+        return true;
+      });
   duration("--sample-interval", o.sample_interval_ns, "samples of heap and resident memory [10ms]");
   flag("--anonymous", o.anonymous, "no host name and no paths in the report");
   add("--progress", "auto|never", "progress bar on a terminal [auto]",
@@ -321,15 +372,20 @@ void OptionParser::add_common() {
     if (!done) exit_bad_input(name_, "environment KEEL_DEBUG: " + done.error());
     notes_.emplace_back("KEEL_DEBUG");
   }
-  if (const char* limit = std::getenv("GOMEMLIMIT");
-      limit != nullptr && *limit != 0 && std::string(limit) != "off") {
-    std::fprintf(stderr, "%s: note: GOMEMLIMIT is set; this version has no soft limit and ignores it\n",
-                 name_.c_str());
+  if (const char* limit = std::getenv("GOMEMLIMIT"); limit != nullptr && *limit != 0) {
+    const Result<bool> done = set_memory_limit(limit);
+    if (!done) exit_bad_input(name_, "environment GOMEMLIMIT: " + done.error());
+    notes_.emplace_back("GOMEMLIMIT");
   }
 }
 
 Result<bool> OptionParser::check_collector() const {
-  if (options_.collector == Collector::kKeel) return options_.heap.check();
+  if (options_.collector == Collector::kKeel) {
+    if (options_.heap.goal != GoalRule::kGogc && app_.count("--gogc") > 0) {
+      return Error{"option --gogc does not apply to --goal " + std::string(to_string(options_.heap.goal))};
+    }
+    return options_.heap.check();
+  }
   for (const char* flag : kKeelOnly) {
     if (app_.count(flag) > 0) {
       return Error{std::string("option ") + flag + " does not apply to --collector " +

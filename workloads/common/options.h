@@ -29,7 +29,10 @@ struct CommonOptions {
   uint64_t seed = 1;
   std::string report_path;
   std::string events_path;
+  int64_t finalize_at_exit_ns = 0;  // 0: off, nothing is promised
   bool gctrace = false;
+  bool pacertrace = false;
+  bool scavtrace = false;
   bool anonymous = false;
   bool quiet = false;
   bool progress = true;
@@ -50,6 +53,8 @@ class OptionParser {
   void real(const std::string& flag, double& value, double low, double high, const std::string& help);
   void text(const std::string& flag, std::string& value, const std::string& help);
   void flag(const std::string& flag, bool& value, const std::string& help);
+  /// on or off.
+  void toggle(const std::string& flag, bool& value, const std::string& help);
 
   /// Parses and checks. Exit statuses: 0 after --help and --version, 2 for bad input, with one line on
   /// stderr. Returns only if the run may go on. Flags that the collector does not know are refused.

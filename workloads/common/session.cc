@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -22,6 +24,8 @@ constexpr int64_t kGraceNs = 5 * kSecond;
 RecorderOptions recorder_options(const CommonOptions& o) {
   RecorderOptions r;
   r.gctrace = o.gctrace;
+  r.pacertrace = o.pacertrace;
+  r.scavtrace = o.scavtrace;
   r.anonymous = o.anonymous;
   r.sample_interval_ns = o.sample_interval_ns;
   r.events_path = o.events_path;
@@ -112,8 +116,14 @@ nlohmann::json Session::build(bool complete) {
     collector["version"] = kVersion;
     collector["barrier"] = options_.heap.barrier;
     collector["transitions"] = options_.heap.transitions;
-    collector["goal"] = "gogc";
-    if (options_.heap.gogc_percent >= 0) collector["gogc_percent"] = options_.heap.gogc_percent;
+    const HeapConfig& heap = options_.heap;
+    std::string goal = to_string(heap.goal);
+    if (heap.goal == GoalRule::kFixed) goal += "=" + format_size(heap.fixed_goal_bytes);
+    if (heap.goal == GoalRule::kMembalancer) goal += fmt::format("={}", heap.membalancer_per_mib);
+    collector["goal"] = goal;
+    if (heap.goal == GoalRule::kGogc && heap.gogc_percent >= 0) collector["gogc_percent"] = heap.gogc_percent;
+    if (heap.memory_limit_bytes < HeapConfig::kNoLimit)
+      collector["memory_limit_bytes"] = heap.memory_limit_bytes;
     collector["mark_workers"] =
         options_.heap.mark_workers != 0 ? static_cast<int>(options_.heap.mark_workers) : usable_cores();
     collector["roots"] = options_.heap.roots == Roots::kPrecise ? "precise" : "conservative";

@@ -1,0 +1,119 @@
+// Finalizers, cleanups and weak pointers, with Go's rules (runtime.SetFinalizer, runtime.AddCleanup,
+// weak.Pointer).
+//
+// A finalizer runs once, some time after its object has become unreachable, on a thread of its own, with the
+// object: that resurrects it, and the association is gone, so it may be set again. If A refers to B and both
+// have one, A's runs first, B's after A is gone. Objects with finalizers that refer to each other in a cycle
+// are never finalized. Nothing is promised at exit. A cleanup does not see the object: any number of them per
+// object, in no order, also on interior pointers; with a finalizer set they wait for it. A weak pointer
+// answers null from the moment its object is known to be unreachable, before the finalizer runs.
+//
+// Functions live outside the heap: what they need from it they hold in a Root. One that refers to its own
+// object keeps it alive for ever. An exception that leaves one ends the program, as an uncaught exception
+// would. Threads: attached mutators. Cost: a lock and a hash table, for programs that have few of them per
+// second.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+namespace keel {
+
+/// Queued and executed; what waits is the difference, as in Go's runtime/metrics.
+struct FinalizerCounts {
+  uint64_t finalizers_queued = 0;
+  uint64_t finalizers_executed = 0;
+  uint64_t cleanups_queued = 0;
+  uint64_t cleanups_executed = 0;
+  int64_t running_ns = 0;  // how long the function that runs now has been running; 0: none does
+};
+
+namespace detail {
+
+/// What all weak pointers to one object share; outlives the object, so equality does as well.
+struct WeakTarget {
+  // release/acquire [weak.target]: cleared under the table's lock or in a stop; see Weak::lock().
+  std::atomic<uintptr_t> object{0};
+};
+
+void set_finalizer(void* object, const char* type, std::function<void(void*)> run);
+bool clear_finalizer(void* object);
+uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run);
+void check_cleanup_argument(const void* object, const void* argument);
+void stop_cleanup(void* object, uint64_t id);
+std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset);
+uintptr_t lock_weak(const WeakTarget& target);
+
+}  // namespace detail
+
+/// Errors, fatal with a sentence: `object` is not the start of a heap object; it has a finalizer already.
+template <typename T, typename F>
+requires std::is_invocable_v<F, T*>
+void set_finalizer(T* object, F finalizer) {
+  detail::set_finalizer(object, typeid(T).name(),
+                        [run = std::move(finalizer)](void* p) mutable { run(static_cast<T*>(p)); });
+}
+
+/// Takes the finalizer away; false if there was none (Go: SetFinalizer(obj, nil)).
+template <typename T>
+bool clear_finalizer(T* object) {
+  return detail::clear_finalizer(object);
+}
+
+/// A cleanup that has been added. Copyable; does not keep the object alive.
+class Cleanup {
+ public:
+  Cleanup() = default;
+  Cleanup(void* object, uint64_t id) : object_(object), id_(id) {}
+  /// Takes the cleanup away. No effect if it is queued already. Threads: attached mutators.
+  void stop() {
+    if (id_ != 0) detail::stop_cleanup(object_, id_);
+    id_ = 0;
+  }
+
+ private:
+  void* object_ = nullptr;  // only a key: the object may be gone
+  uint64_t id_ = 0;
+};
+
+/// Runs function(argument) some time after the object that `pointer` points into has become unreachable.
+/// Errors, fatal with a sentence: `pointer` is not into the heap; the argument points into the same object.
+template <typename T, typename F, typename A>
+requires std::is_invocable_v<F, A> Cleanup add_cleanup(T* pointer, F function, A argument) {
+  if constexpr (std::is_pointer_v<A>) detail::check_cleanup_argument(pointer, argument);
+  const uint64_t id = detail::add_cleanup(
+      pointer, typeid(T).name(),
+      [run = std::move(function), argument = std::move(argument)]() mutable { run(std::move(argument)); });
+  return {pointer, id};
+}
+
+/// A pointer that does not keep its object alive. Lives outside the heap, as a Root does.
+template <typename T>
+class Weak {
+ public:
+  Weak() = default;
+  explicit Weak(T* pointer) {
+    if (pointer != nullptr) target_ = detail::weak_target(pointer, offset_);
+  }
+  /// The object if it is not known to be unreachable, else null; the result is an ordinary pointer and keeps
+  /// it alive.
+  [[nodiscard]] T* lock() const {
+    const uintptr_t object = target_ == nullptr ? 0 : detail::lock_weak(*target_);
+    return object == 0 ? nullptr : reinterpret_cast<T*>(object + offset_);
+  }
+  /// Two are equal if they were made from the same pointer, also after the object is gone.
+  friend bool operator==(const Weak& a, const Weak& b) {
+    return a.target_ == b.target_ && a.offset_ == b.offset_;
+  }
+
+ private:
+  std::shared_ptr<detail::WeakTarget> target_;
+  uintptr_t offset_ = 0;
+};
+
+}  // namespace keel

@@ -1,0 +1,63 @@
+// Memory keeper: holds the process below its memory limit, and the collector below half of the CPU.
+//
+// Mutators tell it what they allocate; every 64 KiB one of them looks at the memory figures, moves the
+// pacer's goal, and, if more is mapped than the limit allows, gives free pages back at once (*eager*; the
+// sweeper's thread does the same in the background, towards the retained goal). The CPU limiter learns of
+// stops, assists and idle time here. Threads: as each function says; one leaf lock (kLeaf) around the
+// limiter.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "allocator/base/mutex.h"
+#include "allocator/memory/heap_memory.h"
+#include "collector/pacing/cpu_limiter.h"
+#include "collector/pacing/pacer.h"
+
+namespace keel {
+
+class MemoryKeeper {
+ public:
+  /// How much one mutator allocates between two looks at the figures.
+  static constexpr uint64_t kLookBytes = 64 * kKiB;
+
+  MemoryKeeper(HeapMemory& memory, Pacer& pacer, const std::atomic<uint64_t>& allocated_bytes, int cores);
+
+  /// Looks at the figures, moves the goal, scavenges what is over the limit. Threads: any without locks.
+  void look();
+  /// The goal's share of the same, without scavenging. Threads: the cycle thread, also inside a stop.
+  void update_goal();
+
+  /// True while mutators are not to assist. Threads: any.
+  [[nodiscard]] bool limiting() const { return limiter_.limiting(); }
+  void add_assist(int64_t ns) { assist_ns_.fetch_add(ns, std::memory_order_relaxed); }
+  void add_idle_marking(int64_t ns) { idle_mark_ns_.fetch_add(ns, std::memory_order_relaxed); }
+  /// Accounts for the time since the last call, at most every 10 ms. Threads: the cycle thread.
+  void update_limiter();
+  /// A world stop, after which marking is on or off. Threads: the cycle thread.
+  void record_stop(int64_t begin_ns, int64_t end_ns, bool marking);
+
+  // relaxed [stats].
+  [[nodiscard]] uint64_t eager_released_bytes() const { return eager_.load(std::memory_order_relaxed); }
+  [[nodiscard]] int64_t scavenge_ns() const { return scavenge_ns_.load(std::memory_order_relaxed); }
+
+ private:
+  [[nodiscard]] MemoryFigures figures() const;
+  void update_limiter_locked(int64_t now) KEEL_REQUIRES(mu_);
+
+  HeapMemory& memory_;
+  Pacer& pacer_;
+  const std::atomic<uint64_t>& allocated_bytes_;
+  const int cores_;
+  Mutex mu_{LockRank::kLeaf};
+  CpuLimiter limiter_;
+  int64_t last_process_cpu_ns_ KEEL_GUARDED_BY(mu_);
+  // relaxed [stats]: sums, taken by the limiter.
+  std::atomic<int64_t> assist_ns_{0};
+  std::atomic<int64_t> idle_mark_ns_{0};
+  std::atomic<uint64_t> eager_{0};
+  std::atomic<int64_t> scavenge_ns_{0};
+};
+
+}  // namespace keel
