@@ -74,6 +74,9 @@ class World {
   /// relaxed [world.running]: a hint for idle workers.
   [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }
   [[nodiscard]] size_t mutators();
+  /// What the collector has asked of it and not had yet (Pending). Any thread; the bits are kStop until the
+  /// world runs again. seq_cst [world.dekker]: as the mutator's own look.
+  static uint32_t pending(const Mutator& mutator) { return mutator.pending_.load(std::memory_order_seq_cst); }
 
  private:
   void run_everywhere() KEEL_REQUIRES(registry_mu_);
