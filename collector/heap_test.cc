@@ -174,7 +174,8 @@ TEST(Heap, PoisonOverwritesFreedSlots) {
   dead->number = 1;
   heap.collect();
   // On purpose: a use after free, which poison makes visible.
-  EXPECT_EQ(*reinterpret_cast<volatile uint64_t*>(&dead->number), kPoisonWord);
+  const auto address = reinterpret_cast<uintptr_t>(&dead->number);
+  EXPECT_EQ(*reinterpret_cast<volatile uint64_t*>(address), poison_word(address));
 }
 
 TEST(Heap, RootsMoveAndCopyLikePointers) {

@@ -299,6 +299,33 @@ class Endings(Cli):
         self.assertEqual(report["run"]["signal"], number)
         self.assertGreater(len(report["cycles"]), 0)
 
+    def test_a_crash_leaves_its_own_report_and_the_incomplete_one(self):
+        for number, level in ((signal.SIGSEGV, "single"), (signal.SIGABRT, "system")):
+            with self.subTest(signal=number):
+                path = self.out / "report.json"
+                events = self.out / "events"
+                events.unlink(missing_ok=True)
+                process = subprocess.Popen(
+                    [str(BIN / "ballast"), "--live", "4MiB", "--threads", "2", "--duration", "60s", "--quiet", "--traceback",
+                     level, "--report", str(path), "--events", str(events)], stderr=subprocess.PIPE, text=True)
+                while process.poll() is None and not (events.exists() and '"cycle"' in events.read_text(encoding="utf-8")):
+                    time.sleep(0.01)
+                process.send_signal(number)
+                _, errors = process.communicate(timeout=60)
+                self.assertEqual(process.returncode, -number, errors)
+                self.assertIn(f"keel: fatal: signal {int(number)}", errors)
+                crash = (self.out / "report.json.crash.txt").read_text(encoding="utf-8")
+                self.assertIn(crash, errors, "the file has what was said")
+                for words in ("cycles completed", "last events", "mutator 1", "stack of the dying thread"):
+                    self.assertIn(words, crash)
+                self.assertEqual("'keel-cycle':" in crash, level == "system", crash)
+                report = json.loads(path.read_text(encoding="utf-8"))
+                jsonschema.validate(report, SCHEMA)
+                self.assertFalse(report["complete"])
+                self.assertEqual(report["run"]["signal"], number)
+                self.assertIn(f"signal {int(number)}", report["run"]["error"])
+                self.assertGreater(len(report["cycles"]), 0)
+
     def test_interruption_leaves_a_valid_incomplete_report(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=number):

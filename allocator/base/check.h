@@ -8,26 +8,38 @@
 // the crash hook (the heap prints phase, cycle and span there), and aborts. Threads: any.
 #pragma once
 
+#include <cstdint>
+
 namespace keel {
 
+/// What a failing check says. `about`: the address it is about, 0 if none.
+struct CheckFailure {
+  const char* file;
+  int line;
+  const char* text;  // "check failed: expression: message"
+  uintptr_t about;
+};
+
 /// Called once by a failing check, after its message, before abort(). Must not allocate on the heap.
-using CrashHook = void (*)();
+using CrashHook = void (*)(const CheckFailure& failure);
 
 /// Installs the hook; null removes it. Threads: while no check can fail concurrently (heap set-up,
 /// tear-down).
 void set_crash_hook(CrashHook hook) noexcept;
 
 /// Prints `file:line: check failed: expression: message`, runs the crash hook, aborts. Does not return.
-[[noreturn]] void check_failed(const char* file, int line, const char* expression, const char* format, ...)
-    __attribute__((format(printf, 4, 5), cold, noinline));
+[[noreturn]] void check_failed(const char* file, int line, const char* expression, uintptr_t about,
+                               const char* format, ...) __attribute__((format(printf, 5, 6), cold, noinline));
 
 }  // namespace keel
 
-#define KEEL_CHECK(condition, ...)                                       \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]]                                       \
-      ::keel::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
+/// KEEL_CHECK that names the address it is about: the crash report shows the span and object there.
+#define KEEL_CHECK_ABOUT(address, condition, ...)                                   \
+  do {                                                                              \
+    if (!(condition)) [[unlikely]]                                                  \
+      ::keel::check_failed(__FILE__, __LINE__, #condition, (address), __VA_ARGS__); \
   } while (false)
+#define KEEL_CHECK(condition, ...) KEEL_CHECK_ABOUT(0, condition, __VA_ARGS__)
 
 #ifdef NDEBUG
 #define KEEL_DEBUG_CHECKS false

@@ -36,6 +36,12 @@ class KEEL_CAPABILITY("mutex") Mutex {
     mu_.lock();
     push_rank();
   }
+  /// Never waits, so its rank is not checked.
+  bool try_lock() KEEL_THREAD_ANNOTATION(try_acquire_capability(true)) {
+    if (!mu_.try_lock()) return false;
+    push_rank();
+    return true;
+  }
   void unlock() KEEL_RELEASE() {
     pop_rank();
     mu_.unlock();

@@ -66,6 +66,7 @@ bool ThreadCache::take_hole(LayoutId layout) {
   if (hole_limit_ != 0) end = std::min(end, begin + hole_limit_);
   char* start = reinterpret_cast<char*>(span.start) + size_t{begin} * l.slot_bytes;
   const size_t bytes = size_t{end - begin} * l.slot_bytes;
+  if (FreedSlots* freed = memory_.freed_slots()) freed->take(span, begin, end);
   if (span.needs_zero) std::memset(start, 0, bytes);
   // The compiler must not treat the zeros as dead because a constructor follows (rule 5).
   asm volatile("" : : "r"(start) : "memory");

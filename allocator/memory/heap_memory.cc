@@ -51,7 +51,9 @@ class SweepInFlight {
 }  // namespace
 
 HeapMemory::HeapMemory(const HeapMemoryConfig& config)
-    : config_(config), centrals_(new std::atomic<CentralList*>[kMaxLayouts]()) {
+    : config_(config),
+      freed_slots_(config.poison ? std::make_unique<FreedSlots>() : nullptr),
+      centrals_(new std::atomic<CentralList*>[kMaxLayouts]()) {
   if (!pages_.reserve(config.range_bytes != 0 ? config.range_bytes : kDefaultRange, config.huge_pages)) {
     throw std::bad_alloc();
   }
@@ -73,6 +75,7 @@ CentralList& HeapMemory::central(LayoutId layout) {
 Span* HeapMemory::new_span(LayoutId layout, const PageRun& run, uint32_t cycle) {
   Span& span = table_.span_at(run.page);
   const Layout& l = layout_of(layout);
+  if (freed_slots_ != nullptr) freed_slots_->forget(table_.address_of(run.page), run.pages);
   span.start = table_.address_of(run.page);
   span.pages = run.pages;
   span.object_bytes = 0;

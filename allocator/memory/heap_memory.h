@@ -23,6 +23,7 @@
 #include "allocator/api/layout.h"
 #include "allocator/api/sweep_hook.h"
 #include "allocator/cache/central_list.h"
+#include "allocator/memory/freed_slots.h"
 #include "allocator/page/page_heap.h"
 #include "allocator/span/page_table.h"
 
@@ -48,7 +49,8 @@ class HeapMemory {
   [[nodiscard]] const PageTable& table() const { return table_; }
   [[nodiscard]] PageHeap& pages() { return pages_; }
   [[nodiscard]] const PageHeap& pages() const { return pages_; }
-  [[nodiscard]] bool poisons() const { return config_.poison; }
+  /// With poison: what dead slots were; else null.
+  [[nodiscard]] FreedSlots* freed_slots() const { return freed_slots_.get(); }
 
   /// relaxed [cycle.number]: written by the cycle thread at mark termination; mutators read it after the
   /// handshake or stop that follows, which orders it.
@@ -135,6 +137,7 @@ class HeapMemory {
   }
 
   HeapMemoryConfig config_;
+  const std::unique_ptr<FreedSlots> freed_slots_;
   PageTable table_;
   PageHeap pages_{table_};
   SweepHook* sweep_hook_ = nullptr;

@@ -195,8 +195,19 @@ void PageHeap::set_limit(uint64_t bytes) {
   limit_ = bytes;
 }
 
+bool PageHeap::try_stats(PageHeapStats& stats) const {
+  if (!mu_.try_lock()) return false;
+  stats = stats_locked();
+  mu_.unlock();
+  return true;
+}
+
 PageHeapStats PageHeap::stats() const {
   MutexLock lock(mu_);
+  return stats_locked();
+}
+
+PageHeapStats PageHeap::stats_locked() const {
   PageHeapStats s;
   s.reserved_bytes = range_bytes_;
   s.committed_bytes = frontier_ << kPageShift;

@@ -61,6 +61,8 @@ class PageHeap {
   void set_limit(uint64_t bytes);
 
   [[nodiscard]] PageHeapStats stats() const;
+  /// The same without waiting, for a dying thread; false if the lock is taken.
+  bool try_stats(PageHeapStats& stats) const;
   [[nodiscard]] uint64_t frontier_page() const;
 
   /// Pages from `page` to the end of the free run it starts, or 0. For walks with the world stopped.
@@ -73,6 +75,7 @@ class PageHeap {
   [[nodiscard]] int last_error() const;
 
  private:
+  [[nodiscard]] PageHeapStats stats_locked() const KEEL_REQUIRES(mu_);
   static constexpr uint64_t kGrowBytes = 4 * kMiB;  // Go's pallocChunkBytes (mpagealloc.go)
 
   struct Run {

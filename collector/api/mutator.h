@@ -16,6 +16,8 @@
 
 #include "allocator/cache/thread_cache.h"
 #include "barriers/api/barrier_state.h"
+#include "collector/crash/alternate_stack.h"
+#include "collector/crash/recent_events.h"
 #include "collector/mark/marker.h"
 
 namespace keel {
@@ -83,6 +85,10 @@ class Mutator {
 
   [[nodiscard]] uint32_t id() const { return id_; }
   [[nodiscard]] HeapCore& core() { return core_; }
+  [[nodiscard]] const char* name() const { return name_.c_str(); }
+  /// The system's number of the thread.
+  [[nodiscard]] int thread_id() const { return thread_id_; }
+  [[nodiscard]] const RecentEvents& recent() const { return recent_; }
 
  private:
   friend class World;
@@ -117,6 +123,9 @@ class Mutator {
   int64_t own_stack_ns_ = 0;  // scanning the own stack, since the last interruption was recorded
   const uint32_t id_;
   const std::string name_;
+  const int thread_id_;
+  RecentEvents recent_;
+  AlternateStack crash_stack_;
   void* listener_data_ = nullptr;
 };
 

@@ -143,6 +143,7 @@ void Cycle::run_cycle(CycleTrigger trigger) {
   record.number = core_.memory.cycle() + 1;
   record.trigger = trigger;
   KEEL_PROBE2(cycle_begin, record.number, static_cast<int>(trigger));
+  events_.add("cycle begins", record.number, now_ns());
   prepare(record);
   if (!core_.barrier.traits.concurrent) {
     mark_in_one_stop(record);
@@ -158,6 +159,7 @@ void Cycle::run_cycle(CycleTrigger trigger) {
     } while (!terminate_stopped(record));
     end_stopped(record);
   }
+  events_.add("cycle ends", record.number, record.end_ns);
   settle(record);
 }
 
@@ -186,6 +188,7 @@ void Cycle::prepare(CycleRecord& record) {
 // or what is allocated meanwhile is counted to one side or the other.
 void Cycle::begin_pacing(CycleRecord& record) {
   record.heap_begin_bytes = core_.pacer.live_bytes();
+  events_.add("marking begins", record.number, now_ns());
   core_.keeper.update_goal();
   core_.pacer.begin_cycle({last_stack_bytes_, root_bytes_});
   record.assist_ratio = core_.pacer.ratio();
@@ -271,6 +274,7 @@ void Cycle::report_stop(CycleRecord& record, PauseKind kind, const Stop& stop, i
   const bool marking = core_.marking.load(std::memory_order_relaxed);
   core_.keeper.record_stop(stop.begin_ns, end_ns, marking);
   record.world_stop_ns += end_ns - stop.begin_ns;
+  events_.add(to_string(kind), record.number, stop.begin_ns, end_ns - stop.begin_ns);
   if (core_.config.listener == nullptr) return;
   PauseRecord pause;
   pause.cycle = record.number;

@@ -78,6 +78,8 @@ class Cycle {
   [[nodiscard]] int64_t last_gc_unix_ns() const { return last_gc_unix_ns_.load(std::memory_order_relaxed); }
   /// The last 256 cycles' pauses, most recent first; without quantiles. Threads: any.
   [[nodiscard]] GcStats recent_pauses() const;
+  /// Of the cycle thread, for the crash report.
+  [[nodiscard]] const RecentEvents& recent() const { return events_; }
   [[nodiscard]] double gc_cpu_fraction() const { return gc_cpu_fraction_.load(std::memory_order_relaxed); }
 
  private:
@@ -122,6 +124,7 @@ class Cycle {
 
   HeapCore& core_;
   Marker marker_;  // the cycle thread's own
+  RecentEvents events_;
   // Of the last cycle.
   uint64_t root_bytes_ = 0;
   uint64_t last_stack_bytes_ = 0;

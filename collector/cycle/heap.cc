@@ -4,8 +4,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 
 #include "barriers/api/barrier_list.h"
@@ -17,15 +15,6 @@ namespace {
 // relaxed [heap.current]: set before any mutator exists, cleared after the last has gone.
 std::atomic<Heap*> g_current{nullptr};
 
-void crash_summary() {
-  Heap* heap = g_current.load(std::memory_order_relaxed);
-  if (heap == nullptr) return;
-  const HeapCore& core = heap->core();
-  std::fprintf(stderr, "keel: cycle %u %s, live %llu B, goal %llu B\n", core.memory.cycle(),
-               core.marking.load(std::memory_order_relaxed) ? "marking" : "not marking",
-               static_cast<unsigned long long>(core.pacer.live_bytes()),
-               static_cast<unsigned long long>(core.pacer.goal_bytes()));
-}
 void close_in_child() {
   if (Heap* heap = g_current.load(std::memory_order_relaxed)) heap->core().close_after_fork();
 }
@@ -70,13 +59,11 @@ Heap::Heap(const HeapConfig& config) {
     g_current.store(nullptr, std::memory_order_relaxed);
     throw;
   }
-  set_crash_hook(crash_summary);
   static const int registered = pthread_atfork(nullptr, nullptr, close_in_child);
   KEEL_CHECK(registered == 0, "heap: pthread_atfork: error %d", registered);
 }
 
 Heap::~Heap() {
-  set_crash_hook(nullptr);
   if (core_->closed) {
     // A child after fork: the collector's threads are not here to be joined.
     static_cast<void>(core_.release());

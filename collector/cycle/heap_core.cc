@@ -127,6 +127,7 @@ void HeapCore::attach(std::string name) {
     if (phase >= Phase::kMark) m.barrier_->stack_grey = false;
     attached.fetch_add(1, std::memory_order_relaxed);
   });
+  self.recent_.add("attached", memory.cycle(), now_ns());
   t_mutator = &self;
 }
 
@@ -278,6 +279,7 @@ void HeapCore::assist(Mutator& self) {
   self.assist_debt_ = std::min(self.assist_debt_, kMostDebt);
   const int64_t duration = now_ns() - begin;
   keeper.add_assist(duration);
+  self.recent_.add(to_string(PauseKind::kAssist), in_cycle, begin, duration);
   if (scanned == 0 || memory.cycle() + 1 != in_cycle) return;
   gathered_assist_ns.fetch_add(static_cast<uint64_t>(duration), std::memory_order_relaxed);
   if (config.listener == nullptr) return;
@@ -334,13 +336,15 @@ void HeapCore::sweep_share(Mutator& self, uint64_t bytes) {
 }
 
 void HeapCore::record_pause(Mutator& self, PauseKind kind, int64_t begin_ns) {
+  const int64_t end_ns = now_ns();
+  self.recent_.add(to_string(kind), memory.cycle() + 1, begin_ns, end_ns - begin_ns);
   if (config.listener == nullptr) return;
   PauseRecord pause;
   pause.cycle = memory.cycle() + 1;
   pause.kind = kind;
   pause.thread = self.id_;
   pause.begin_ns = begin_ns;
-  pause.duration_ns = now_ns() - begin_ns;
+  pause.duration_ns = end_ns - begin_ns;
   config.listener->on_pause(self.listener_data_, pause);
 }
 

@@ -1,6 +1,9 @@
 // The mutator's slow paths: polling, refilling, blocking; see collector/api/mutator.h.
 #include "collector/api/mutator.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "allocator/base/clock.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/roots/fake_stack.h"
@@ -13,18 +16,23 @@ Mutator::Mutator(HeapCore& core, uint32_t id, std::string name)
       cache_(core.memory),
       marker_(core.memory, core.pool, Marker::Owner::kMutator),
       id_(id),
-      name_(std::move(name)) {}
+      name_(std::move(name)),
+      thread_id_(static_cast<int>(syscall(SYS_gettid))) {
+  if (crash_reporting()) crash_stack_.install();
+}
 
 // One interruption, split into what the thread waited for others, its own stack, and the rest.
 void Mutator::record_interruption(int64_t begin_ns, int64_t waited_ns) {
   PauseRecord pause;
   pause.own_stack_ns = std::exchange(own_stack_ns_, 0);
+  const int64_t end_ns = now_ns();
+  recent_.add(to_string(PauseKind::kHandshake), core_.memory.cycle() + 1, begin_ns, end_ns - begin_ns);
   if (core_.config.listener == nullptr) return;
   pause.cycle = core_.memory.cycle() + 1;
   pause.kind = PauseKind::kHandshake;
   pause.thread = id_;
   pause.begin_ns = begin_ns;
-  pause.duration_ns = now_ns() - begin_ns;
+  pause.duration_ns = end_ns - begin_ns;
   pause.wait_ns = waited_ns;
   core_.config.listener->on_pause(listener_data_, pause);
 }

@@ -61,14 +61,21 @@ TEST(MarkWorkers, DedicatedAndFractionalAddUpToAQuarterAsInGo) {
   }
 }
 
+// The idle threads are of the lowest scheduling class: how soon they get a core is the machine's affair, so
+// the test collects until they had one. If they never mark, it never ends, and the runner's time limit fails
+// it.
 TEST(MarkWorkers, IdleTimeIsUsedWhenNoMutatorRuns) {
   Cycles cycles;
   Heap heap(config(cycles));
   MutatorScope scope(heap);
   Root<Node> root(make_tree(18));
-  heap.collect();
-  EXPECT_GT(cycles.last.idle_cpu_ns, 0);
-  EXPECT_GT(cycles.last.fractional_cpu_ns + cycles.last.dedicated_cpu_ns, 0);
+  int64_t idle_ns = 0;
+  int64_t share_ns = 0;
+  while (idle_ns == 0 || share_ns == 0) {
+    heap.collect();
+    idle_ns += cycles.last.idle_cpu_ns;
+    share_ns += cycles.last.fractional_cpu_ns + cycles.last.dedicated_cpu_ns;
+  }
 }
 
 // Every core is busy with threads of the normal class that are no mutators: the idle threads, which take work

@@ -60,7 +60,8 @@ void Marker::settle_ring() {
 
 void Marker::visit_large(uintptr_t pointer) {
   Span* span = memory_.table().find(pointer);
-  KEEL_CHECK(span != nullptr, "mark: pointer %#zx into the heap range but into no span", pointer);
+  KEEL_CHECK_ABOUT(pointer, span != nullptr, "mark: pointer %#zx into the heap range but into no span",
+                   pointer);
   mark_large(*span);
 }
 

@@ -2,7 +2,6 @@
 #include "collector/sweep/sweeper.h"
 
 #include "allocator/base/clock.h"
-#include "allocator/base/poison.h"
 #include "allocator/span/span_bits.h"
 
 namespace keel {
@@ -45,10 +44,11 @@ void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
     memory_.freed().bytes.fetch_add(dead * slot_bytes, std::memory_order_relaxed);
     memory_.freed().objects.fetch_add(dead, std::memory_order_relaxed);
     memory_.by_size(layout.size_class).frees.fetch_add(dead, std::memory_order_relaxed);
-    if (memory_.poisons() && !(layout.large() && layout.noscan())) {
+    FreedSlots* freed = memory_.freed_slots();
+    if (freed != nullptr && !(layout.large() && layout.noscan())) {
+      const BitWord* were_allocated = memory_.mark_bits(page, cycle);  // until the marks change roles below
       for (uint32_t slot = 0; slot < layout.slots; ++slot) {
-        if (test_bit(live_bits, slot)) continue;
-        poison(reinterpret_cast<void*>(span.start + slot * slot_bytes), slot_bytes);
+        if (test_bit(were_allocated, slot) && !test_bit(live_bits, slot)) freed->add(span, slot, cycle);
       }
     }
     span.needs_zero = true;

@@ -58,6 +58,11 @@ class World {
   StopTimes stop() KEEL_NO_THREAD_SAFETY_ANALYSIS;
   /// For each mutator, with the world stopped.
   void for_each_stopped(const Action& action) KEEL_NO_THREAD_SAFETY_ANALYSIS;
+  /// For each mutator, as far as the list can be read while it may change: for a dying thread only.
+  template <typename Visit>
+  void for_each_without_lock(Visit&& visit) const KEEL_NO_THREAD_SAFETY_ANALYSIS {
+    for (const auto& m : mutators_) visit(*m);
+  }
   /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run,
   /// and returns when all have run it. `on_restart` is called right before the mutators are woken, all by one
   /// call: from then on the scheduler alone decides, and it may well give one of them the collector's own
@@ -76,6 +81,7 @@ class World {
   [[nodiscard]] size_t mutators();
   /// What the collector has asked of it and not had yet (Pending). Any thread; the bits are kStop until the
   /// world runs again. seq_cst [world.dekker]: as the mutator's own look.
+  static uint32_t state(const Mutator& mutator) { return mutator.state_.load(std::memory_order_seq_cst); }
   static uint32_t pending(const Mutator& mutator) { return mutator.pending_.load(std::memory_order_seq_cst); }
 
  private:

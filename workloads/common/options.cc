@@ -351,6 +351,20 @@ void OptionParser::add_common() {
         o.finalize_at_exit_ns = parsed.value();
         return true;
       });
+  add("--traceback", "LEVEL",
+      "stacks in a crash report: none, single (the failing thread's), all (not the collector's), system, "
+      "crash "
+      "(system, and a core file is left) [single]",
+      [&o](const std::string& t) -> Result<bool> {
+        for (const Traceback level :
+             {Traceback::kNone, Traceback::kSingle, Traceback::kAll, Traceback::kSystem, Traceback::kCrash}) {
+          if (t == to_string(level)) {
+            o.traceback = level;
+            return true;
+          }
+        }
+        return Error{"'" + t + "' is not one of none, single, all, system, crash"};
+      });
   duration("--sample-interval", o.sample_interval_ns, "samples of heap and resident memory [10ms]");
   flag("--anonymous", o.anonymous, "no host name and no paths in the report");
   add("--progress", "auto|never", "progress bar on a terminal [auto]",

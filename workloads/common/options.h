@@ -10,6 +10,7 @@
 
 #include "allocator/base/result.h"
 #include "collector/api/config.h"
+#include "collector/api/crash_report.h"
 
 namespace keel {
 
@@ -30,6 +31,7 @@ struct CommonOptions {
   std::string report_path;
   std::string events_path;
   int64_t finalize_at_exit_ns = 0;  // 0: off, nothing is promised
+  Traceback traceback = Traceback::kSingle;
   bool gctrace = false;
   bool pacertrace = false;
   bool scavtrace = false;

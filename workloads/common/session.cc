@@ -52,9 +52,39 @@ Session::Session(std::string workload, const CommonOptions& options)
   for (int n : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&watched_, n);
   pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
   signals_ = std::thread([this] { signal_loop(); });
+  crash_reporter_.emplace(crash_options());
+}
+
+CrashOptions Session::crash_options() {
+  CrashOptions crash;
+  crash.traceback = options_.traceback;
+  if (!options_.report_path.empty() && options_.report_path != "-")
+    crash.path = options_.report_path + ".crash.txt";
+  // Boehm's incremental mode learns of stores by SIGSEGV.
+  crash.memory_faults = options_.collector != Collector::kBoehmIncremental;
+  crash.last_words = [this](int signal, const char* what) { last_words(signal, what); };
+  return crash;
+}
+
+void Session::last_words(int signal, const char* what) {
+  if (options_.report_path.empty() || getpid() != pid_ ||
+      pthread_equal(pthread_self(), signals_.native_handle()) != 0) {
+    return;
+  }
+  std::snprintf(crash_text_, sizeof crash_text_, "%s", what);
+  signal_.store(signal, std::memory_order_relaxed);
+  crashed_.store(true, std::memory_order_release);
+  pthread_kill(signals_.native_handle(), SIGUSR2);
+  // It allocates and takes locks, which this thread may hold: then there is no report, but an end.
+  const int64_t end = now_ns() + kGraceNs;
+  while (!crash_written_.load(std::memory_order_relaxed) && now_ns() < end) {
+    const timespec pause{0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
 }
 
 Session::~Session() {
+  crash_reporter_.reset();
   finished_.store(true, std::memory_order_relaxed);
   pthread_kill(signals_.native_handle(), SIGUSR2);
   signals_.join();
@@ -65,6 +95,15 @@ void Session::signal_loop() {
   int number = 0;
   while (sigwait(&watched_, &number) == 0) {
     if (finished_.load(std::memory_order_relaxed)) return;
+    if (crashed_.load(std::memory_order_acquire)) {
+      {
+        std::lock_guard lock(mu_);
+        error_ = crash_text_;
+      }
+      write_incomplete();
+      crash_written_.store(true, std::memory_order_relaxed);
+      for (;;) pause();  // the dying thread takes the process
+    }
     if (number == SIGUSR2) continue;
     signal_.store(number, std::memory_order_relaxed);
     request_stop();
@@ -73,12 +112,15 @@ void Session::signal_loop() {
     const int next = sigtimedwait(&watched_, nullptr, &grace);
     if (finished_.load(std::memory_order_relaxed)) return;
     if (next == SIGUSR2) continue;
-    if (!options_.report_path.empty()) {
-      const Result<bool> written = write_report(build(false), options_.report_path);
-      if (!written) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
-    }
+    write_incomplete();
     _exit(128 + number);
   }
+}
+
+void Session::write_incomplete() {
+  if (options_.report_path.empty()) return;
+  const Result<bool> written = write_report(build(false), options_.report_path);
+  if (!written) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
 }
 
 void Session::fail_out_of_memory(const std::string& text) {

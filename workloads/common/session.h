@@ -2,8 +2,9 @@
 //
 // SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not
 // within five seconds, the signal thread itself writes the report. Either way the report is valid, says it is
-// incomplete, and the status is 128 + n. Out of memory: fail_out_of_memory(), status 3, report incomplete.
-// Nothing measured is lost.
+// incomplete, and the status is 128 + n. A failed check or a fatal signal leaves <report>.crash.txt (see
+// collector/api/crash_report.h) and, if the rest of the process is still able to, the incomplete report too.
+// Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
 #pragma once
 
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -43,6 +45,10 @@ class Session {
 
  private:
   void signal_loop();
+  CrashOptions crash_options();
+  /// Dying thread: has the signal thread write the report, waits for it a while.
+  void last_words(int signal, const char* what);
+  void write_incomplete();
   nlohmann::json build(bool complete);
   void draw(double share, const std::string& what);
   void clear_progress();
@@ -63,6 +69,10 @@ class Session {
   std::atomic<bool> finished_{false};
   sigset_t watched_{};
   std::thread signals_;
+  std::atomic<bool> crashed_{false};  // release/acquire [session.crash]: crash_text_ is written before it
+  std::atomic<bool> crash_written_{false};  // relaxed [session.crash]: ends a wait that has a limit
+  char crash_text_[512] = "";
+  std::optional<CrashReporter> crash_reporter_;
 };
 
 /// The calling thread's use of the machine, for the report.
