@@ -25,10 +25,14 @@ void check_failed(const char* file, int line, const char* expression, uintptr_t 
   va_start(arguments, format);
   std::vsnprintf(text + used, sizeof text - used, format, arguments);
   va_end(arguments);
-  std::fprintf(stderr, "%s:%d: %s\n", file, line, text);
+  give_up({file, line, text, about});
+}
+
+void give_up(const CheckFailure& failure) {
+  std::fprintf(stderr, "%s:%d: %s\n", failure.file, failure.line, failure.text);
   // relaxed [crash.hook]: only the first failing thread dumps; a second one goes straight to abort().
   if (!g_dying.exchange(true, std::memory_order_relaxed)) {
-    if (CrashHook hook = g_hook.load(std::memory_order_relaxed)) hook({file, line, text, about});
+    if (CrashHook hook = g_hook.load(std::memory_order_relaxed)) hook(failure);
   }
   std::fflush(stderr);
   std::abort();

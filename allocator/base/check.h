@@ -30,6 +30,8 @@ void set_crash_hook(CrashHook hook) noexcept;
 /// Prints `file:line: check failed: expression: message`, runs the crash hook, aborts. Does not return.
 [[noreturn]] void check_failed(const char* file, int line, const char* expression, uintptr_t about,
                                const char* format, ...) __attribute__((format(printf, 5, 6), cold, noinline));
+/// The same with a text of the caller's: prints `file:line: text`.
+[[noreturn]] void give_up(const CheckFailure& failure) __attribute__((cold, noinline));
 
 }  // namespace keel
 

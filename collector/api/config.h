@@ -21,6 +21,7 @@ struct DebugOptions {
   bool checkmark = false;  // mark again with the world stopped and compare (Go's gccheckmark)
   bool walk = false;       // check structure and byte accounts at every cycle
   bool poison = false;     // overwrite freed slots (Go's clobberfree)
+  bool leakcheck = false;  // list what still holds on to the heap when it closes
   uint32_t stress = 0;     // collect every N allocations, tiny buffers, yields at race points; 0: off
 };
 

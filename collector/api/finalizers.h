@@ -22,6 +22,8 @@
 #include <typeinfo>
 #include <utility>
 
+#include "allocator/base/source_place.h"
+
 namespace keel {
 
 /// Queued and executed; what waits is the difference, as in Go's runtime/metrics.
@@ -41,12 +43,12 @@ struct WeakTarget {
   std::atomic<uintptr_t> object{0};
 };
 
-void set_finalizer(void* object, const char* type, std::function<void(void*)> run);
+void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where);
 bool clear_finalizer(void* object);
-uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run);
-void check_cleanup_argument(const void* object, const void* argument);
+uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run, SourcePlace where);
+void check_cleanup_argument(const void* object, const void* argument, SourcePlace where);
 void stop_cleanup(void* object, uint64_t id);
-std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset);
+std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset, SourcePlace where);
 uintptr_t lock_weak(const WeakTarget& target);
 
 }  // namespace detail
@@ -54,9 +56,10 @@ uintptr_t lock_weak(const WeakTarget& target);
 /// Errors, fatal with a sentence: `object` is not the start of a heap object; it has a finalizer already.
 template <typename T, typename F>
 requires std::is_invocable_v<F, T*>
-void set_finalizer(T* object, F finalizer) {
-  detail::set_finalizer(object, typeid(T).name(),
-                        [run = std::move(finalizer)](void* p) mutable { run(static_cast<T*>(p)); });
+void set_finalizer(T* object, F finalizer, SourcePlace where = SourcePlace::here()) {
+  detail::set_finalizer(
+      object, typeid(T).name(), [run = std::move(finalizer)](void* p) mutable { run(static_cast<T*>(p)); },
+      where);
 }
 
 /// Takes the finalizer away; false if there was none (Go: SetFinalizer(obj, nil)).
@@ -84,11 +87,13 @@ class Cleanup {
 /// Runs function(argument) some time after the object that `pointer` points into has become unreachable.
 /// Errors, fatal with a sentence: `pointer` is not into the heap; the argument points into the same object.
 template <typename T, typename F, typename A>
-requires std::is_invocable_v<F, A> Cleanup add_cleanup(T* pointer, F function, A argument) {
-  if constexpr (std::is_pointer_v<A>) detail::check_cleanup_argument(pointer, argument);
+requires std::is_invocable_v<F, A> Cleanup add_cleanup(T* pointer, F function, A argument,
+                                                       SourcePlace where = SourcePlace::here()) {
+  if constexpr (std::is_pointer_v<A>) detail::check_cleanup_argument(pointer, argument, where);
   const uint64_t id = detail::add_cleanup(
       pointer, typeid(T).name(),
-      [run = std::move(function), argument = std::move(argument)]() mutable { run(std::move(argument)); });
+      [run = std::move(function), argument = std::move(argument)]() mutable { run(std::move(argument)); },
+      where);
   return {pointer, id};
 }
 
@@ -97,8 +102,8 @@ template <typename T>
 class Weak {
  public:
   Weak() = default;
-  explicit Weak(T* pointer) {
-    if (pointer != nullptr) target_ = detail::weak_target(pointer, offset_);
+  explicit Weak(T* pointer, SourcePlace where = SourcePlace::here()) {
+    if (pointer != nullptr) target_ = detail::weak_target(pointer, offset_, where);
   }
   /// The object if it is not known to be unreachable, else null; the result is an ordinary pointer and keeps
   /// it alive.

@@ -13,11 +13,14 @@ namespace keel {
 template <typename T>
 class PreciseLocal {
  public:
-  PreciseLocal(T* target = nullptr) : owner_(Mutator::current()) {  // NOLINT(google-explicit-constructor)
+  PreciseLocal(T* target = nullptr,
+               DebugPlace where = DebugPlace::here())  // NOLINT(google-explicit-constructor)
+      : owner_(Mutator::current()) {
+    link_.where = where;
     link_.pointer = reinterpret_cast<uintptr_t>(target);
     owner_->link_local(link_);
   }
-  PreciseLocal(const PreciseLocal& other) : PreciseLocal(other.get()) {}
+  PreciseLocal(const PreciseLocal& other) : PreciseLocal(other.get(), other.link_.where) {}
   PreciseLocal& operator=(const PreciseLocal& other) {
     link_.pointer = other.link_.pointer;
     return *this;

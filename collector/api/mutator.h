@@ -14,8 +14,10 @@
 #include <string>
 #include <utility>
 
+#include "allocator/base/source_place.h"
 #include "allocator/cache/thread_cache.h"
 #include "barriers/api/barrier_state.h"
+#include "collector/api/misuse.h"
 #include "collector/crash/alternate_stack.h"
 #include "collector/crash/recent_events.h"
 #include "collector/mark/marker.h"
@@ -42,6 +44,7 @@ struct LocalLink {
   uintptr_t pointer = 0;
   LocalLink* previous = nullptr;
   LocalLink* next = nullptr;
+  [[no_unique_address]] DebugPlace where;
 };
 
 inline constinit thread_local Mutator* t_mutator = nullptr;
@@ -85,6 +88,11 @@ class Mutator {
 
   [[nodiscard]] uint32_t id() const { return id_; }
   [[nodiscard]] HeapCore& core() { return core_; }
+  [[nodiscard]] SourcePlace where() const { return where_; }
+  /// The finalizer thread's.
+  [[nodiscard]] bool belongs_to_collector() const { return where_.line == 0; }
+  /// One past the highest address of the thread's stack.
+  [[nodiscard]] uintptr_t stack_base() const { return stack_base_; }
   [[nodiscard]] const char* name() const { return name_.c_str(); }
   /// The system's number of the thread.
   [[nodiscard]] int thread_id() const { return thread_id_; }
@@ -97,7 +105,7 @@ class Mutator {
   friend class MutatorScope;
   friend class Verifier;
 
-  Mutator(HeapCore& core, uint32_t id, std::string name);
+  Mutator(HeapCore& core, uint32_t id, std::string name, SourcePlace where);
 
   void record_interruption(int64_t begin_ns, int64_t waited_ns);
   __attribute__((noinline)) void poll_slow();
@@ -124,6 +132,7 @@ class Mutator {
   const uint32_t id_;
   const std::string name_;
   const int thread_id_;
+  const SourcePlace where_;  // of the MutatorScope
   RecentEvents recent_;
   AlternateStack crash_stack_;
   void* listener_data_ = nullptr;
@@ -133,7 +142,7 @@ class Mutator {
 /// stop or handshake in progress.
 class MutatorScope {
  public:
-  explicit MutatorScope(Heap& heap, std::string name = "mutator");
+  explicit MutatorScope(Heap& heap, std::string name = "mutator", SourcePlace where = SourcePlace::here());
   ~MutatorScope();
   MutatorScope(const MutatorScope&) = delete;
   MutatorScope& operator=(const MutatorScope&) = delete;

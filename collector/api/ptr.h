@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "barriers/api/barrier_state.h"
+#include "collector/api/misuse.h"
 
 namespace keel {
 
@@ -17,13 +18,17 @@ class Ptr {
  public:
   Ptr() = default;
   Ptr(std::nullptr_t) {}  // NOLINT(google-explicit-constructor)
-  Ptr(T* target) { initialize_slot(slot_, reinterpret_cast<uintptr_t>(target)); }  // NOLINT
+  Ptr(T* target) {        // NOLINT(google-explicit-constructor)
+    if (target != nullptr) check_stored_pointer(target);
+    initialize_slot(slot_, reinterpret_cast<uintptr_t>(target));
+  }
   Ptr(const Ptr& other) : Ptr(other.get()) {}
   Ptr& operator=(const Ptr& other) {
     if (this != &other) *this = other.get();
     return *this;
   }
   Ptr& operator=(T* target) {
+    if (target != nullptr) check_stored_pointer(target);
     write_slot(slot_, reinterpret_cast<uintptr_t>(target));
     return *this;
   }

@@ -8,13 +8,14 @@
 
 #include <utility>
 
+#include "allocator/base/source_place.h"
 #include "barriers/api/barrier_state.h"
 
 namespace keel {
 
 namespace detail {
 /// Takes a slot from the current heap's table, holding null.
-Slot* acquire_root_slot();
+Slot* acquire_root_slot(SourcePlace where);
 /// Returns it; the barrier has run and the slot is null.
 void release_root_slot(Slot* slot);
 }  // namespace detail
@@ -22,16 +23,18 @@ void release_root_slot(Slot* slot);
 template <typename T>
 class Root {
  public:
-  Root() = default;
-  explicit Root(T* target) { reset(target); }
-  Root(const Root& other) { reset(other.get()); }
-  Root(Root&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
+  explicit Root(SourcePlace where = SourcePlace::here()) : where_(where) {}
+  explicit Root(T* target, SourcePlace where = SourcePlace::here()) : where_(where) { reset(target); }
+  /// A copy's place is the original's, as the copying may be a container's.
+  Root(const Root& other) : where_(other.where_) { reset(other.get()); }
+  Root(Root&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)), where_(other.where_) {}
   Root& operator=(const Root& other) {
     if (this != &other) reset(other.get());
     return *this;
   }
   Root& operator=(Root&& other) noexcept {
     std::swap(slot_, other.slot_);
+    std::swap(where_, other.where_);
     return *this;
   }
   Root& operator=(T* target) {
@@ -47,7 +50,7 @@ class Root {
   void reset(T* target = nullptr) {
     if (slot_ == nullptr) {
       if (target == nullptr) return;
-      slot_ = detail::acquire_root_slot();
+      slot_ = detail::acquire_root_slot(where_);
     }
     write_slot(*slot_, reinterpret_cast<uintptr_t>(target));
   }
@@ -60,6 +63,7 @@ class Root {
 
  private:
   Slot* slot_ = nullptr;
+  SourcePlace where_;  // for the leak check
 };
 
 }  // namespace keel

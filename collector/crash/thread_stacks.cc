@@ -171,6 +171,14 @@ void write_own_stack(CrashWriter& out) {
   write_frames(frames, count, out);
 }
 
+void write_callers() {
+  constexpr int kNearest = 8;
+  void* frames[kNearest];
+  const int count = backtrace(frames, kNearest);
+  CrashWriter out(STDERR_FILENO, -1);
+  write_frames(frames, count, out);
+}
+
 void write_other_stacks(CrashWriter& out, bool system) {
   const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return;

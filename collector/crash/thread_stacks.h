@@ -12,6 +12,8 @@ namespace keel {
 /// Makes the later calls safe: loads the unwinder (which allocates), installs the handler for requests.
 void prepare_thread_stacks();
 void write_own_stack(CrashWriter& out);
+/// The nearest callers, with file and line where the program has them, to stderr.
+void write_callers();
 /// Of every other thread of the process; without `system`, not of the collector's ("keel-..."), and of those
 /// only a line.
 void write_other_stacks(CrashWriter& out, bool system);

@@ -4,9 +4,12 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 
 #include "barriers/api/barrier_list.h"
+#include "collector/api/leak_check.h"
+#include "collector/api/misuse.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/verify/verifier.h"
 
@@ -68,6 +71,16 @@ Heap::~Heap() {
     // A child after fork: the collector's threads are not here to be joined.
     static_cast<void>(core_.release());
     return;
+  }
+  if (core_->config.debug.leakcheck) {
+    LeakOptions options;
+    options.collect = false;
+    options.patience_ns = 0;
+    const std::vector<Leak> leaks = wait_for_no_leaks(*this, options);
+    if (!leaks.empty()) {
+      std::fprintf(stderr, "keel: leak check: %zu left when the heap closes:\n%s", leaks.size(),
+                   to_string(leaks).c_str());
+    }
   }
   core_.reset();
   g_current.store(nullptr, std::memory_order_relaxed);
@@ -164,43 +177,45 @@ std::string Heap::check() {
   return fault;
 }
 
-MutatorScope::MutatorScope(Heap& heap, std::string name) { heap.core().attach(std::move(name)); }
+MutatorScope::MutatorScope(Heap& heap, std::string name, SourcePlace where) {
+  heap.core().attach(std::move(name), where);
+}
 MutatorScope::~MutatorScope() { Mutator::current()->core().detach(); }
 
 namespace detail {
 
 namespace {
-Mutator& attached(const char* what) {
+Mutator& attached(const char* what, SourcePlace where = {"(no place known)", 0}) {
   Mutator* self = Mutator::current();
-  KEEL_CHECK(self != nullptr, "%s: this thread is not attached", what);
+  if (self == nullptr) misuse(where, 0, "%s: this thread is not attached", what);
   return *self;
 }
 }  // namespace
 
-void set_finalizer(void* object, const char* type, std::function<void(void*)> run) {
-  Mutator& self = attached("set_finalizer");
+void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where) {
+  Mutator& self = attached("set_finalizer", where);
   self.core().finalizers.start();
-  self.core().specials.set_finalizer(object, type, std::move(run), HeapCore::active_marker(self));
+  self.core().specials.set_finalizer(object, type, std::move(run), where, HeapCore::active_marker(self));
 }
 
 bool clear_finalizer(void* object) {
   return attached("clear_finalizer").core().specials.clear_finalizer(object);
 }
 
-uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run) {
-  Mutator& self = attached("add_cleanup");
+uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run, SourcePlace where) {
+  Mutator& self = attached("add_cleanup", where);
   self.core().finalizers.start();
-  return self.core().specials.add_cleanup(pointer, type, std::move(run));
+  return self.core().specials.add_cleanup(pointer, type, std::move(run), where);
 }
 
-void check_cleanup_argument(const void* object, const void* argument) {
-  attached("add_cleanup").core().specials.check_cleanup_argument(object, argument);
+void check_cleanup_argument(const void* object, const void* argument, SourcePlace where) {
+  attached("add_cleanup", where).core().specials.check_cleanup_argument(object, argument, where);
 }
 
 void stop_cleanup(void* object, uint64_t id) { attached("Cleanup").core().specials.stop_cleanup(object, id); }
 
-std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset) {
-  return attached("Weak").core().specials.weak_target(pointer, offset);
+std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset, SourcePlace where) {
+  return attached("Weak", where).core().specials.weak_target(pointer, offset, where);
 }
 
 uintptr_t lock_weak(const WeakTarget& target) {
@@ -208,16 +223,11 @@ uintptr_t lock_weak(const WeakTarget& target) {
   return self.core().specials.lock_weak(target, HeapCore::active_marker(self));
 }
 
-Slot* acquire_root_slot() {
-  Mutator* self = Mutator::current();
-  KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
-  return self->core().roots.acquire();
-}
+Slot* acquire_root_slot(SourcePlace where) { return attached("Root", where).core().roots.acquire(where); }
 
 void release_root_slot(Slot* slot) {
-  Mutator* self = Mutator::current();
-  KEEL_CHECK(self != nullptr, "Root: this thread is not attached");
-  if (!self->core().closed) self->core().roots.release(slot);
+  HeapCore& core = attached("Root").core();
+  if (!core.closed) core.roots.release(slot);
 }
 
 }  // namespace detail

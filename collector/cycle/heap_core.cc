@@ -104,10 +104,13 @@ HeapCore::~HeapCore() {
   sweeper.reset();
 }
 
-void HeapCore::attach(std::string name) {
-  KEEL_CHECK(t_mutator == nullptr, "attach: thread '%s' is attached already", name.c_str());
+void HeapCore::attach(std::string name, SourcePlace where) {
+  if (t_mutator != nullptr) {
+    misuse(where, 0, "attach: this thread is attached already, as '%s', since %s:%d", t_mutator->name(),
+           t_mutator->where_.file, t_mutator->where_.line);
+  }
   const uint32_t id = next_mutator.fetch_add(1, std::memory_order_relaxed);
-  auto owned = std::unique_ptr<Mutator>(new Mutator(*this, id, std::move(name)));
+  auto owned = std::unique_ptr<Mutator>(new Mutator(*this, id, std::move(name), where));
   Mutator& self = *owned;
   self.stack_base_ = stack_base_of_this_thread();
   self.barrier_ = &t_barrier;
@@ -137,7 +140,12 @@ void HeapCore::detach() {
     t_mutator = nullptr;
     return;
   }
-  KEEL_CHECK(self.locals_ == nullptr, "detach: thread '%s' still has precise locals", self.name_.c_str());
+  if (self.locals_ != nullptr) {
+    misuse(
+        self.locals_->where.place(), self.locals_->pointer,
+        "detach: thread '%s' still holds a local made here; locals must go before the MutatorScope (%s:%d)",
+        self.name_.c_str(), self.where_.file, self.where_.line);
+  }
   GcListener* listener = config.listener;
   void* listener_data = self.listener_data_;
   t_mutator = nullptr;

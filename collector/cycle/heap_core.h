@@ -33,7 +33,7 @@ class HeapCore {
   ~HeapCore();
 
   // Mutators.
-  void attach(std::string name);
+  void attach(std::string name, SourcePlace where);
   void detach();
   /// Refill's whole way: pay, sweep a share, take a hole, account, trigger. Throws OutOfMemory.
   void refill(Mutator& self, LayoutId layout);

@@ -11,13 +11,14 @@
 
 namespace keel {
 
-Mutator::Mutator(HeapCore& core, uint32_t id, std::string name)
+Mutator::Mutator(HeapCore& core, uint32_t id, std::string name, SourcePlace where)
     : core_(core),
       cache_(core.memory),
       marker_(core.memory, core.pool, Marker::Owner::kMutator),
       id_(id),
       name_(std::move(name)),
-      thread_id_(static_cast<int>(syscall(SYS_gettid))) {
+      thread_id_(static_cast<int>(syscall(SYS_gettid))),
+      where_(where) {
   if (crash_reporting()) crash_stack_.install();
 }
 

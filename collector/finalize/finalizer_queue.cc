@@ -28,19 +28,20 @@ void FinalizerQueue::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void FinalizerQueue::add_finalizer(uintptr_t object, const char* type, std::function<void(void*)> run) {
+void FinalizerQueue::add_finalizer(uintptr_t object, const char* type, std::function<void(void*)> run,
+                                   SourcePlace where) {
   // No barrier: the object has just been marked, and the slot was null.
-  Slot* slot = roots_.acquire();
+  Slot* slot = roots_.acquire(where);
   slot->initialize(object);
   MutexLock lock(mu_);
-  items_.push_back({slot, type, std::move(run), nullptr});
+  items_.push_back({slot, type, std::move(run), nullptr, where});
   ++counts_.finalizers_queued;
   wake_.notify_one();
 }
 
-void FinalizerQueue::add_cleanup(const char* type, std::function<void()> run) {
+void FinalizerQueue::add_cleanup(const char* type, std::function<void()> run, SourcePlace where) {
   MutexLock lock(mu_);
-  items_.push_back({nullptr, type, nullptr, std::move(run)});
+  items_.push_back({nullptr, type, nullptr, std::move(run), where});
   ++counts_.cleanups_queued;
   wake_.notify_one();
 }
@@ -60,7 +61,7 @@ bool FinalizerQueue::take(Item& item) {
 void FinalizerQueue::run() {
   pthread_setname_np(pthread_self(), "keel-finalizer");
   // By the core: the heap's public face may be closing already.
-  core_.attach("keel-finalizer");
+  core_.attach("keel-finalizer", {"the finalizer thread", 0});
   run_attached();
   core_.detach();
 }

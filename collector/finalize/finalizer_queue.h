@@ -33,12 +33,18 @@ class FinalizerQueue {
   void stop();
 
   /// The object is marked. Threads: the cycle thread.
-  void add_finalizer(uintptr_t object, const char* type, std::function<void(void*)> run);
-  void add_cleanup(const char* type, std::function<void()> run);
+  void add_finalizer(uintptr_t object, const char* type, std::function<void(void*)> run, SourcePlace where);
+  void add_cleanup(const char* type, std::function<void()> run, SourcePlace where);
 
   /// Waits until everything queued has run, at most `limit_ns`; true if so. Threads: blocked or not attached.
   bool wait_until_empty(int64_t limit_ns);
   [[nodiscard]] FinalizerCounts counts() const;
+  /// Calls visit(is a finalizer, type, where it was set) for what is queued and has not begun. Threads: any.
+  template <typename Visit>
+  void for_each_waiting(Visit&& visit) {
+    MutexLock lock(mu_);
+    for (const Item& item : items_) visit(item.slot != nullptr, item.type, item.where);
+  }
 
  private:
   struct Item {
@@ -46,6 +52,7 @@ class FinalizerQueue {
     const char* type = nullptr;
     std::function<void(void*)> finalizer;
     std::function<void()> cleanup;
+    SourcePlace where;
   };
   void run();
   void run_attached();

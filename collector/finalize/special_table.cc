@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "allocator/span/span_bits.h"
+#include "collector/api/misuse.h"
 #include "collector/finalize/finalizer_queue.h"
 
 namespace keel {
@@ -19,26 +20,33 @@ SpecialTable::Place SpecialTable::place_of(const void* pointer) const {
   return {span, slot, span->start + uint64_t{slot} * layout.slot_bytes};
 }
 
-SpecialTable::Place SpecialTable::checked_place_of(const void* pointer, const char* what) const {
+SpecialTable::Place SpecialTable::checked_place_of(const void* pointer, const char* what,
+                                                   SourcePlace where) const {
   const Place place = place_of(pointer);
-  KEEL_CHECK(place.span != nullptr, "%s: %p is not in the heap", what, pointer);
+  if (place.span == nullptr) {
+    misuse(where, reinterpret_cast<uintptr_t>(pointer), "%s: %p is not in the heap", what, pointer);
+  }
   return place;
 }
 
 void SpecialTable::set_finalizer(void* object, const char* type, std::function<void(void*)> run,
-                                 Marker* marker) {
-  const Place place = checked_place_of(object, "set_finalizer");
+                                 SourcePlace where, Marker* marker) {
+  const Place place = checked_place_of(object, "set_finalizer", where);
   const auto address = reinterpret_cast<uintptr_t>(object);
-  KEEL_CHECK(place.object == address,
-             "set_finalizer: %p points %zu bytes into an object (%s), not to its start", object,
-             static_cast<size_t>(address - place.object),
-             describe_layout(layout_of(place.span->layout)).c_str());
+  if (place.object != address) {
+    misuse(where, address, "set_finalizer: %p points %zu bytes into an object (%s), not to its start", object,
+           static_cast<size_t>(address - place.object),
+           describe_layout(layout_of(place.span->layout)).c_str());
+  }
   MutexLock lock(mu_);
   Special& special = specials_[address];
-  KEEL_CHECK(!special.finalizer, "set_finalizer: the object at %p (%s) has a finalizer already", object,
-             special.finalizer_type);
+  if (special.finalizer) {
+    misuse(where, address, "set_finalizer: the object at %p (%s) has a finalizer already, set at %s:%d",
+           object, special.finalizer_type, special.finalizer_where.file, special.finalizer_where.line);
+  }
   special.finalizer = std::move(run);
   special.finalizer_type = type;
+  special.finalizer_where = where;
   if (marker != nullptr) marker->scan_fields(*place.span, place.slot);
 }
 
@@ -50,11 +58,12 @@ bool SpecialTable::clear_finalizer(void* object) {
   return true;
 }
 
-uint64_t SpecialTable::add_cleanup(void* pointer, const char* type, std::function<void()> run) {
-  const Place place = checked_place_of(pointer, "add_cleanup");
+uint64_t SpecialTable::add_cleanup(void* pointer, const char* type, std::function<void()> run,
+                                   SourcePlace where) {
+  const Place place = checked_place_of(pointer, "add_cleanup", where);
   MutexLock lock(mu_);
   const uint64_t id = next_cleanup_++;
-  specials_[place.object].cleanups.push_back({id, type, std::move(run)});
+  specials_[place.object].cleanups.push_back({id, type, std::move(run), where});
   return id;
 }
 
@@ -68,16 +77,19 @@ void SpecialTable::stop_cleanup(void* pointer, uint64_t id) {
   std::erase_if(at->second.cleanups, [id](const CleanupEntry& cleanup) { return cleanup.id == id; });
 }
 
-void SpecialTable::check_cleanup_argument(const void* pointer, const void* argument) const {
+void SpecialTable::check_cleanup_argument(const void* pointer, const void* argument,
+                                          SourcePlace where) const {
   const Place place = place_of(argument);
   if (place.span == nullptr) return;
-  KEEL_CHECK(place.object != place_of(pointer).object,
-             "add_cleanup: the argument %p points into the object itself, which would never die", argument);
-  KEEL_CHECK(false, "add_cleanup: the argument %p points into the heap: hold it in a Root", argument);
+  misuse(where, reinterpret_cast<uintptr_t>(argument), "add_cleanup: the argument %p points into the %s",
+         argument,
+         place.object == place_of(pointer).object ? "object itself, which would never die"
+                                                  : "heap: hold it in a Root");
 }
 
-std::shared_ptr<detail::WeakTarget> SpecialTable::weak_target(void* pointer, uintptr_t& offset) {
-  const Place place = checked_place_of(pointer, "Weak");
+std::shared_ptr<detail::WeakTarget> SpecialTable::weak_target(void* pointer, uintptr_t& offset,
+                                                              SourcePlace where) {
+  const Place place = checked_place_of(pointer, "Weak", where);
   offset = reinterpret_cast<uintptr_t>(pointer) - place.object;
   MutexLock lock(mu_);
   Special& special = specials_[place.object];
@@ -125,9 +137,11 @@ bool SpecialTable::decide(Marker& marker, const std::function<bool()>& still_ove
       // Resurrected: one object, since what it reaches is marked. Its cleanups wait for its next death.
       marker.shade(&object, 1);
       marker.drain(~uint64_t{0});
-      queue_.add_finalizer(object, special.finalizer_type, std::exchange(special.finalizer, nullptr));
+      queue_.add_finalizer(object, special.finalizer_type, std::exchange(special.finalizer, nullptr),
+                           special.finalizer_where);
     } else if (!marked) {
-      for (CleanupEntry& cleanup : special.cleanups) queue_.add_cleanup(cleanup.type, std::move(cleanup.run));
+      for (CleanupEntry& cleanup : special.cleanups)
+        queue_.add_cleanup(cleanup.type, std::move(cleanup.run), cleanup.where);
       special.cleanups.clear();
     }
     const bool empty = !special.finalizer && special.cleanups.empty() &&

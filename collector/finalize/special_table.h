@@ -32,13 +32,14 @@ class SpecialTable {
   SpecialTable(HeapMemory& memory, FinalizerQueue& queue) : memory_(memory), queue_(queue) {}
 
   /// `marker` is the caller's own while marking, else null: what the object reaches is shaded at once.
-  void set_finalizer(void* object, const char* type, std::function<void(void*)> run, Marker* marker);
+  void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where,
+                     Marker* marker);
   bool clear_finalizer(void* object);
-  uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run);
+  uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run, SourcePlace where);
   void stop_cleanup(void* pointer, uint64_t id);
   /// Fatal if `argument` points into the object that `pointer` points into, or to a heap object.
-  void check_cleanup_argument(const void* pointer, const void* argument) const;
-  std::shared_ptr<detail::WeakTarget> weak_target(void* pointer, uintptr_t& offset);
+  void check_cleanup_argument(const void* pointer, const void* argument, SourcePlace where) const;
+  std::shared_ptr<detail::WeakTarget> weak_target(void* pointer, uintptr_t& offset, SourcePlace where);
   uintptr_t lock_weak(const detail::WeakTarget& target, Marker* marker);
 
   /// Shades what finalizable objects reach. Threads: the cycle thread, while marking.
@@ -48,16 +49,27 @@ class SpecialTable {
   /// answer is false.
   bool decide(Marker& marker, const std::function<bool()>& still_over);
   [[nodiscard]] size_t size();
+  /// Calls visit(is a finalizer, type, where it was set) for what is registered and not queued. Threads: any.
+  template <typename Visit>
+  void for_each_function(Visit&& visit) {
+    MutexLock lock(mu_);
+    for (const auto& [object, special] : specials_) {
+      if (special.finalizer) visit(true, special.finalizer_type, special.finalizer_where);
+      for (const CleanupEntry& cleanup : special.cleanups) visit(false, cleanup.type, cleanup.where);
+    }
+  }
 
  private:
   struct CleanupEntry {
     uint64_t id;
     const char* type;
     std::function<void()> run;
+    SourcePlace where;
   };
   struct Special {
     std::function<void(void*)> finalizer;
     const char* finalizer_type = nullptr;
+    SourcePlace finalizer_where;
     std::vector<CleanupEntry> cleanups;
     std::shared_ptr<detail::WeakTarget> weak;
   };
@@ -67,7 +79,7 @@ class SpecialTable {
     uintptr_t object = 0;
   };
   Place place_of(const void* pointer) const;
-  Place checked_place_of(const void* pointer, const char* what) const;
+  Place checked_place_of(const void* pointer, const char* what, SourcePlace where) const;
 
   HeapMemory& memory_;
   FinalizerQueue& queue_;

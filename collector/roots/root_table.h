@@ -9,22 +9,33 @@
 #include <vector>
 
 #include "allocator/base/mutex.h"
+#include "allocator/base/source_place.h"
 #include "barriers/api/slot.h"
 
 namespace keel {
 
 class RootTable {
  public:
-  Slot* acquire();
+  Slot* acquire(SourcePlace where);
   void release(Slot* slot);
   /// Every slot's pointer at some moment of the call, null or not. Returns the bytes looked at.
   template <typename Visit>
   uint64_t scan(Visit&& visit) {
     MutexLock lock(mu_);
     for (const auto& block : blocks_) {
-      for (const Slot& slot : *block) visit(slot.load_acquire());
+      for (const Cell& cell : *block) visit(cell.slot.load_acquire());
     }
-    return blocks_.size() * sizeof(Block);
+    return blocks_.size() * kBlockSlots * sizeof(Slot);
+  }
+  /// Calls visit(pointer, where it was taken) for every slot taken. Threads: any.
+  template <typename Visit>
+  void for_each_in_use(Visit&& visit) {
+    MutexLock lock(mu_);
+    for (const auto& block : blocks_) {
+      for (const Cell& cell : *block) {
+        if (cell.where.line != kFree) visit(cell.slot.load_acquire(), cell.where);
+      }
+    }
   }
   [[nodiscard]] size_t in_use() {
     MutexLock lock(mu_);
@@ -33,10 +44,15 @@ class RootTable {
 
  private:
   static constexpr size_t kBlockSlots = 256;
-  using Block = std::array<Slot, kBlockSlots>;
+  static constexpr int kFree = -1;  // as a line
+  struct Cell {
+    Slot slot;  // first: release() finds the cell by it
+    SourcePlace where{"", kFree};
+  };
+  using Block = std::array<Cell, kBlockSlots>;
   Mutex mu_{LockRank::kRoots};
   std::vector<std::unique_ptr<Block>> blocks_ KEEL_GUARDED_BY(mu_);
-  std::vector<Slot*> free_ KEEL_GUARDED_BY(mu_);
+  std::vector<Cell*> free_ KEEL_GUARDED_BY(mu_);
 };
 
 }  // namespace keel

@@ -47,8 +47,8 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
   const PageTable& table = core_.memory.table();
   if (!table.contains(pointer)) return;
   const Place at = place_of(core_.memory, pointer);
-  KEEL_CHECK(at.span != nullptr, "checkmark: %#zx, field %#zx of parent %#zx, points into no span", pointer,
-             field, parent);
+  KEEL_CHECK_ABOUT(pointer, at.span != nullptr,
+                   "checkmark: %#zx, field %#zx of parent %#zx, points into no span", pointer, field, parent);
   const Layout& layout = layout_of(at.span->layout);
   const uint64_t page = table.page_of(at.span->start);
   const uintptr_t object = at.span->start + uint64_t{at.slot} * layout.slot_bytes;
@@ -62,9 +62,10 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
     const Place from = place_of(core_.memory, parent);
     const std::string parent_layout =
         from.span != nullptr ? describe_layout(layout_of(from.span->layout)) : std::string("a root");
-    KEEL_CHECK(false, "checkmark: cycle %u missed child %#zx (%s), field +%zu of parent %#zx (%s)",
-               core_.memory.cycle() + 1, object, describe_layout(layout).c_str(),
-               parent != 0 ? static_cast<size_t>(field - parent) : 0, parent, parent_layout.c_str());
+    KEEL_CHECK_ABOUT(object, false,
+                     "checkmark: cycle %u missed child %#zx (%s), field +%zu of parent %#zx (%s)",
+                     core_.memory.cycle() + 1, object, describe_layout(layout).c_str(),
+                     parent != 0 ? static_cast<size_t>(field - parent) : 0, parent, parent_layout.c_str());
   }
   if (!layout.noscan()) work_.push_back({parent, field, object});
 }

@@ -17,7 +17,12 @@ constexpr int64_t kWatchdogNs = 10'000'000;
 }  // namespace
 
 World::World() = default;
-World::~World() { KEEL_CHECK(mutators_.empty(), "heap closed with %zu mutators attached", mutators_.size()); }
+World::~World() {
+  if (mutators_.empty()) return;
+  const Mutator& first = *mutators_.front();
+  misuse(first.where(), 0, "the heap closes with %zu mutators attached, the first one '%s' here",
+         mutators_.size(), first.name());
+}
 
 size_t World::mutators() {
   MutexLock lock(registry_mu_);

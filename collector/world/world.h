@@ -79,6 +79,12 @@ class World {
   /// relaxed [world.running]: a hint for idle workers.
   [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }
   [[nodiscard]] size_t mutators();
+  /// For each mutator, under the registry lock. Threads: any, blocked or not attached.
+  template <typename Visit>
+  void for_each_mutator(Visit&& visit) {
+    MutexLock lock(registry_mu_);
+    for (const auto& m : mutators_) visit(*m);
+  }
   /// What the collector has asked of it and not had yet (Pending). Any thread; the bits are kStop until the
   /// world runs again. seq_cst [world.dekker]: as the mutator's own look.
   static uint32_t state(const Mutator& mutator) { return mutator.state_.load(std::memory_order_seq_cst); }

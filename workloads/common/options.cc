@@ -188,6 +188,8 @@ Result<bool> OptionParser::set_debug(const std::string& option, const std::strin
       debug.poison = true;
     } else if (item == "walk") {
       debug.walk = true;
+    } else if (item == "leakcheck") {
+      debug.leakcheck = true;
     } else if (item == "pacertrace") {
       options_.pacertrace = true;
     } else if (item == "scavtrace") {
@@ -198,7 +200,7 @@ Result<bool> OptionParser::set_debug(const std::string& option, const std::strin
       debug.stress = parsed.value();
     } else if (!item.empty()) {
       return Error{option + "'" + item +
-                   "' is not one of checkmark, poison, walk, stress=N, pacertrace, scavtrace"};
+                   "' is not one of checkmark, poison, walk, leakcheck, stress=N, pacertrace, scavtrace"};
     }
   }
   return true;
@@ -339,7 +341,8 @@ void OptionParser::add_common() {
   add("--events", "PATH", "write every event as a JSON line, as the run goes",
       path("--events", o.events_path));
   flag("--gctrace", o.gctrace, "Go-compatible line per cycle on stderr");
-  add("--debug", "LIST", "checkmark, poison, walk, stress=N, pacertrace, scavtrace; also from KEEL_DEBUG",
+  add("--debug", "LIST",
+      "checkmark, poison, walk, leakcheck, stress=N, pacertrace, scavtrace; also from KEEL_DEBUG",
       [this](const std::string& t) { return set_debug("", t); });
   add("--finalize-at-exit", "DURATION|off",
       "run what finalizers are queued at the end, at most this long [off]",

@@ -1,0 +1,40 @@
+// Sentences for mistakes; see collector/api/misuse.h.
+#include "collector/api/misuse.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "collector/crash/thread_stacks.h"
+#include "collector/cycle/heap_core.h"
+#include "collector/roots/stack_frame.h"
+
+namespace keel {
+
+void misuse(SourcePlace where, uintptr_t about, const char* format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  give_up({where.file, where.line, text, about});
+}
+
+namespace detail {
+
+void check_pointer_store(const void* target) {
+  const Mutator* self = Mutator::current();
+  const auto address = reinterpret_cast<uintptr_t>(target);
+  const char* fault = nullptr;
+  if (self == nullptr) {
+    fault = "is stored in a Ptr by a thread that is not attached: the collector does not hear of it";
+  } else if (address >= stack_pointer() && address < self->stack_base()) {
+    fault = "is stored in a Ptr, but it is the address of something on this thread's stack";
+  }
+  if (fault == nullptr) return;
+  CrashWriter(STDERR_FILENO, -1).line("keel: a pointer store that must not be, made here:");
+  write_callers();
+  misuse({"(above)", 0}, address, "%p %s", target, fault);
+}
+
+}  // namespace detail
+}  // namespace keel
