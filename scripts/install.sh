@@ -30,4 +30,4 @@ keel_install() {
 
 KEEL_BUILD_PACKAGES="g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libgtest-dev libgc-dev systemtap-sdt-dev libbenchmark-dev golang-go"
 KEEL_PLOT_PACKAGES="python3 python3-numpy python3-matplotlib"
-KEEL_TEST_PACKAGES="spin clang clang-format libclang-rt-14-dev python3-jsonschema"
+KEEL_TEST_PACKAGES="spin clang clang-format libclang-rt-14-dev python3-jsonschema gdb"

@@ -72,6 +72,7 @@ class BadInput(Cli):
             (["--transitions", "handshake", "--barrier", "none"], ["--barrier", "'none'", "unsound"]),
             (["--roots", "some"], ["--roots", "'some'"]),
             (["--debug", "stress=0"], ["--debug", "stress"]),
+            (["--traceback", "some"], ["--traceback", "'some'", "none, single, all, system, crash"]),
             (["--debug", "everything"], ["--debug", "'everything'"]),
             (["--duration", "10"], ["--duration", "'10'"]),
             (["--duration", "1s", "--operations", "5"], ["--operations"]),
@@ -223,8 +224,29 @@ class Runs(Cli):
             report = self.report_of("--keep-alive", "on", "--transitions", transitions, *small, program="finalizers")
             ran = report["finalization"]["finalizers"]
             self.assertEqual(ran["queued"], ran["executed"])
-        self.assert_refused(self.run_program("--collector", "boehm", program="finalizers"), "--collector", "boehm")
         self.assert_refused(self.run_program("--keep-alive", "maybe", program="finalizers"), "--keep-alive", "'maybe'")
+        self.assert_refused(self.run_program("--collector", "malloc", program="finalizers"), "--collector", "malloc")
+        if (BIN / "finalizers-boehm").exists():
+            boehm = self.report_of("--keep-alive", "on", "--collector", "boehm", *small, program="finalizers")["results"]
+            self.assertEqual((boehm["good_reads"], boehm["bad_reads"], boehm["wrong_file_reads"]), (200, 0, 0))
+            self.assertEqual(sorted(boehm["cost_ns"]), ["finalizer_ordered", "finalizer_unordered", "none", "weak"])
+            for kind in ("finalizer_ordered", "finalizer_unordered"):
+                self.assertGreater(boehm["finalizers"][kind]["objects"], 900)
+
+    def test_integers_are_not_pointers(self):
+        for roots, kept_by_the_stack in (("conservative", True), ("precise", False)):
+            results = self.report_of("--roots", roots, program="pointer_kinds")["results"]
+            kept = {kind["what"]: kind["kept"] for kind in results["kinds"]}
+            self.assertTrue(kept["Ptr<T> in the heap"])
+            self.assertFalse(kept["uintptr_t in the heap"])
+            self.assertFalse(kept["disguised pointer (xor), on the stack"])
+            self.assertEqual(kept["pointer into the middle, on the stack"], kept_by_the_stack)
+            scanned = {row["type"]: row["scanned_bytes"] for row in results["structs"]}
+            self.assertLess(scanned["PointersFirst"], scanned["PointersLast"])
+        printed = self.run_program(program="pointer_kinds").stdout
+        for words in ("sizeof", "alignof", "offsets", "Ptr<T>", "not as promised"):
+            self.assertEqual(words in printed, words != "not as promised", printed)
+        self.assert_refused(self.run_program("--collector", "boehm", program="pointer_kinds"), "--collector", "boehm")
 
     def test_every_goal_and_a_memory_limit_leave_a_valid_report(self):
         for goal, said in ((["--goal", "fixed=32MiB"], "fixed=32MiB"), (["--goal", "membalancer=0.5"], "membalancer=0.5"),

@@ -14,6 +14,7 @@
 #include "collector/api/config.h"
 #include "collector/api/events.h"
 #include "collector/api/finalizers.h"
+#include "collector/api/keep_alive.h"
 #include "collector/api/local.h"
 #include "collector/api/make.h"
 #include "collector/api/mutator.h"
@@ -130,12 +131,5 @@ class Heap {
  private:
   std::unique_ptr<HeapCore> core_;
 };
-
-/// The last point up to which `object` counts as live: no instruction beyond keeping the value. A compiler
-/// may end a local's life at its last use, long before the scope ends, exactly as in Go.
-template <typename T>
-__attribute__((always_inline)) inline void keep_alive(const T* object) {
-  asm volatile("" : : "g"(object) : "memory");
-}
 
 }  // namespace keel

@@ -13,6 +13,11 @@
 #include "collector/cycle/heap_core.h"
 #include "collector/verify/verifier.h"
 
+// For debuggers (scripts/keel_gdb.py) only: the heap of this process.
+extern "C" {
+keel::HeapCore* keel_debug_core = nullptr;
+}
+
 namespace keel {
 namespace {
 // relaxed [heap.current]: set before any mutator exists, cleared after the last has gone.
@@ -62,6 +67,7 @@ Heap::Heap(const HeapConfig& config) {
     g_current.store(nullptr, std::memory_order_relaxed);
     throw;
   }
+  keel_debug_core = core_.get();
   static const int registered = pthread_atfork(nullptr, nullptr, close_in_child);
   KEEL_CHECK(registered == 0, "heap: pthread_atfork: error %d", registered);
 }
@@ -82,6 +88,7 @@ Heap::~Heap() {
                    to_string(leaks).c_str());
     }
   }
+  keel_debug_core = nullptr;
   core_.reset();
   g_current.store(nullptr, std::memory_order_relaxed);
 }

@@ -8,7 +8,7 @@
 // compiler does.
 //
 // Then: how fast finalizers run and how long one waits, and what a finalizer, a cleanup and a weak pointer
-// cost an object against none.
+// cost an object against none. On Keel and on Boehm, there with finalizers in order and in none.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -22,9 +22,15 @@
 
 #include "allocator/base/clock.h"
 #include "reports/api/log_histogram.h"
-#include "workloads/backends/keel_backend.h"
 #include "workloads/common/options.h"
 #include "workloads/common/session.h"
+#include "workloads/common/wipe_stack.h"
+#ifdef KEEL_FOR_BOEHM
+#include "workloads/finalizers/boehm_ends.h"
+#else
+#include "workloads/common/boehm_start.h"
+#include "workloads/finalizers/keel_ends.h"
+#endif
 
 namespace {
 
@@ -33,6 +39,7 @@ using namespace keel;
 constexpr int64_t kPatienceNs = 60'000'000'000;
 
 struct File {
+  static constexpr bool kNoPointers = true;
   int descriptor;
   uint64_t number;
 };
@@ -40,6 +47,7 @@ struct File {
 struct Settings {
   uint64_t tries = 10000;
   uint64_t objects = 100000;
+  uint64_t rounds = 5;
   bool keep_alive = false;
 };
 
@@ -81,29 +89,26 @@ class Files {
   std::filesystem::path folder_;
 };
 
-template <typename B>
+template <typename Ends>
 __attribute__((noinline)) File* open_file(const Files& files, uint64_t number) {
+  using B = typename Ends::Backend;
   typename B::template Local<File> file = B::template make<File>();
   file->descriptor = files.open("right");
   file->number = number;
-  set_finalizer(static_cast<File*>(file), [](File* f) { ::close(f->descriptor); });
+  Ends::template set_finalizer<File>(
+      Ends::kFinalizers.back(), file, [](File* f, void*) { ::close(f->descriptor); }, nullptr);
   return file;
 }
 
-/// Overwrites what calls that have returned left on the stack: a stale copy would keep the object, by chance.
-__attribute__((noinline)) void wipe_stack() {
-  std::array<volatile unsigned char, 16384> old;
-  for (auto& byte : old) byte = 0;
-  asm volatile("" : : "r"(old.data()) : "memory");
-}
-
-template <typename B, bool kKeepAlive>
-__attribute__((noinline)) void try_once(Heap& heap, const Files& files, uint64_t number, Reads& reads) {
-  typename B::template Local<File> file = open_file<B>(files, number);
+template <typename Ends, bool kKeepAlive>
+__attribute__((noinline)) void try_once(typename Ends::Runtime& runtime, const Files& files, uint64_t number,
+                                        Reads& reads) {
+  using B = typename Ends::Backend;
+  typename B::template Local<File> file = open_file<Ends>(files, number);
   const int descriptor = file->descriptor;
   wipe_stack();
-  heap.collect();
-  heap.run_finalizers(kPatienceNs);
+  runtime.collect();
+  Ends::run_finalizers(runtime, kPatienceNs);
   // Every other time somebody opens a file, and gets the lowest free descriptor.
   const int other = number % 2 != 0 ? files.open("wrong") : -1;
   char content = 0;
@@ -119,59 +124,83 @@ __attribute__((noinline)) void try_once(Heap& heap, const Files& files, uint64_t
   if (other >= 0) ::close(other);
 }
 
+template <typename B>
+struct FileSlot {
+  typename B::template Field<File> file;
+};
+
+struct Waits {
+  LogHistogram histogram;  // the finalizer thread's until run_finalizers() has returned
+  int64_t begin_ns = 0;
+};
+
 /// Objects that become unreachable together: how many finalizers run a second, and from the collection that
 /// found one unreachable to its run.
-template <typename B>
-nlohmann::json throughput(Heap& heap, uint64_t objects) {
-  LogHistogram waits;  // the finalizer thread's until run_finalizers() has returned
-  int64_t begin = 0;
+template <typename Ends>
+nlohmann::json throughput(typename Ends::Runtime& runtime, uint64_t objects, const char* kind, Waits& waits) {
+  using B = typename Ends::Backend;
+  // Held until all are there: a collection on the way would finalize some before the clock runs.
+  typename B::template Root<FileSlot<B>> held;
+  held.reset(B::template make_array<FileSlot<B>>(objects));
   for (uint64_t i = 0; i < objects; ++i) {
     typename B::template Local<File> file = B::template make<File>();
-    set_finalizer(static_cast<File*>(file), [&waits, &begin](File*) { waits.record(now_ns() - begin); });
+    held.get()[i].file = static_cast<File*>(file);
+    Ends::template set_finalizer<File>(
+        kind, file,
+        [](File*, void* context) {
+          auto* w = static_cast<Waits*>(context);
+          w->histogram.record(now_ns() - w->begin_ns);
+        },
+        &waits);
   }
-  begin = now_ns();
-  heap.collect();
-  heap.run_finalizers(kPatienceNs);
-  const int64_t took = now_ns() - begin;
-  return {{"objects", waits.count()},
-          {"per_second",
-           static_cast<uint64_t>(static_cast<double>(waits.count()) * 1e9 / static_cast<double>(took))},
-          {"wait", latency_json(waits)}};
+  held.reset();
+  wipe_stack();
+  waits.begin_ns = now_ns();
+  runtime.collect();
+  Ends::run_finalizers(runtime, kPatienceNs);
+  const int64_t took = now_ns() - waits.begin_ns;
+  const uint64_t count = waits.histogram.count();
+  return {{"objects", count},
+          {"per_second", static_cast<uint64_t>(static_cast<double>(count) * 1e9 / static_cast<double>(took))},
+          {"wait", latency_json(waits.histogram)}};
 }
 
 /// Nanoseconds an object, from its allocation to the end of its last collection.
-template <typename B, typename Attach>
-double cost_ns(Heap& heap, uint64_t objects, Attach&& attach) {
+template <typename Ends, typename Attach>
+double cost_ns(typename Ends::Runtime& runtime, uint64_t objects, Attach&& attach) {
+  using B = typename Ends::Backend;
   const int64_t begin = now_ns();
   for (uint64_t i = 0; i < objects; ++i) {
     typename B::template Local<File> file = B::template make<File>();
-    attach(static_cast<File*>(file), i);
+    attach(static_cast<File*>(file));
   }
   for (int i = 0; i < 2; ++i) {
-    heap.collect();
-    heap.run_finalizers(kPatienceNs);
+    runtime.collect();
+    Ends::run_finalizers(runtime, kPatienceNs);
   }
   return static_cast<double>(now_ns() - begin) / static_cast<double>(objects);
 }
 
-template <typename B>
-nlohmann::json costs(Heap& heap, uint64_t objects) {
-  std::vector<Weak<File>> weak(objects);
+/// Round after round, each kind once a round, so that drift hits all alike: every figure, in its order.
+template <typename Ends>
+nlohmann::json costs(typename Ends::Runtime& runtime, const Settings& settings) {
   nlohmann::json cost;
-  cost["none"] = cost_ns<B>(heap, objects, [](File*, uint64_t) {});
-  cost["finalizer"] = cost_ns<B>(heap, objects, [](File* f, uint64_t) { set_finalizer(f, [](File*) {}); });
-  cost["cleanup"] = cost_ns<B>(heap, objects, [](File* f, uint64_t) {
-    add_cleanup(
-        f, [](int) {}, 0);
-  });
-  cost["weak"] = cost_ns<B>(heap, objects, [&](File* f, uint64_t i) { weak[i] = Weak<File>(f); });
+  for (uint64_t round = 0; round < settings.rounds; ++round) {
+    cost["none"].push_back(cost_ns<Ends>(runtime, settings.objects, [](File*) {}));
+    for (const char* what : Ends::kAttachments) {
+      typename Ends::template Attacher<File> attacher(what, settings.objects);
+      cost[what].push_back(cost_ns<Ends>(runtime, settings.objects, [&](File* f) { attacher.attach(f); }));
+    }
+  }
   return cost;
 }
 
-template <typename B>
+template <typename Ends>
 int run_on(const CommonOptions& options, const Settings& settings) {
   Session session("finalizers", options);
-  typename B::Runtime runtime(options, session.recorder());
+  // Older than the heap: a stale word on the stack may keep an object, whose finalizer then runs late.
+  std::array<Waits, Ends::kFinalizers.size()> waits;
+  typename Ends::Runtime runtime(options, session.recorder());
   const Result<bool> started = session.recorder().start([&] { return runtime.sample(); });
   if (!started) exit_bad_input("finalizers", started.error());
   Files files;
@@ -179,19 +208,22 @@ int run_on(const CommonOptions& options, const Settings& settings) {
   nlohmann::json rates;
   nlohmann::json cost;
   {
-    typename B::Thread scope(runtime, "main");
+    typename Ends::Backend::Thread scope(runtime, "main");
     session.recorder().note_rss_start();
     session.recorder().begin_measured();
     for (uint64_t i = 0; i < settings.tries && !session.stop_requested(); ++i) {
-      settings.keep_alive ? try_once<B, true>(runtime.heap(), files, i, reads)
-                          : try_once<B, false>(runtime.heap(), files, i, reads);
+      settings.keep_alive ? try_once<Ends, true>(runtime, files, i, reads)
+                          : try_once<Ends, false>(runtime, files, i, reads);
     }
-    if (!session.stop_requested()) rates = throughput<B>(runtime.heap(), settings.objects);
-    if (!session.stop_requested()) cost = costs<B>(runtime.heap(), settings.objects);
+    for (size_t i = 0; i < waits.size() && !session.stop_requested(); ++i) {
+      const char* kind = Ends::kFinalizers[i];
+      rates[kind] = throughput<Ends>(runtime, settings.objects, kind, waits[i]);
+    }
+    if (!session.stop_requested()) cost = costs<Ends>(runtime, settings);
     session.recorder().end_measured();
     wipe_stack();
     runtime.collect();
-    runtime.heap().run_finalizers(kPatienceNs);
+    Ends::run_finalizers(runtime, kPatienceNs);
   }
   const bool precise = options.heap.roots == Roots::kPrecise;
   const uint64_t hazards = reads.bad + reads.wrong_file;
@@ -209,6 +241,12 @@ int run_on(const CommonOptions& options, const Settings& settings) {
       std::printf(
           "finalizers: precise roots: a Local keeps its object to the end of its scope, so the hazard is not "
           "here\n");
+    }
+    for (const auto& [what, ns] : cost.items()) {
+      std::vector<double> sorted = ns;
+      std::sort(sorted.begin(), sorted.end());
+      std::printf("finalizers: %-20s %7.0f ns an object (%.0f to %.0f, %zu rounds)\n", what.c_str(),
+                  sorted[sorted.size() / 2], sorted.front(), sorted.back(), sorted.size());
     }
   }
   return session.finish([&](nlohmann::json& out) {
@@ -234,13 +272,18 @@ int main(int argc, char** argv) {
   parser.toggle("--keep-alive", settings.keep_alive, "keep the owner alive up to the read");
   parser.count("--tries", settings.tries, 0, 100000000, "reads");
   parser.count("--objects", settings.objects, 1, 10000000, "objects for throughput and cost");
+  parser.count("--rounds", settings.rounds, 1, 1000, "measurements of each cost, interleaved");
   const CommonOptions options = parser.parse(argc, argv);
-  if (options.collector != Collector::kKeel) {
-    exit_bad_input("finalizers", std::string("option --collector: ") + to_string(options.collector) +
-                                     " has no Keel finalizers; this workload runs on keel only, so far");
+  if (options.collector == Collector::kMalloc) {
+    exit_bad_input("finalizers", "option --collector: malloc has no finalizers; keel and boehm have");
   }
   if (options.ballast_bytes != 0)
     exit_bad_input("finalizers", "option --ballast does not apply to finalizers");
-  if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, settings);
-  return run_on<KeelBackend<false>>(options, settings);
+#ifdef KEEL_FOR_BOEHM
+  return run_on<BoehmEnds>(options, settings);
+#else
+  if (options.collector != Collector::kKeel) start_boehm("finalizers", argv);
+  if (options.heap.roots == Roots::kPrecise) return run_on<KeelEnds<true>>(options, settings);
+  return run_on<KeelEnds<false>>(options, settings);
+#endif
 }
