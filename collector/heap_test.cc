@@ -489,7 +489,7 @@ TEST(HeapDeathTest, MisuseIsNamed) {
         MutatorScope scope(heap);
         MutatorScope again(heap, "twice");
       },
-      "thread 'twice' is attached already");
+      "attach: this thread is attached already, as 'mutator', since .*heap_test.cc");
   EXPECT_DEATH(
       {
         Heap heap(precise());

@@ -133,6 +133,12 @@ void die(const Reason& reason) {
     if (nobody == thread_id()) return;
     for (;;) pause();  // another thread is writing; it will take us along
   }
+  // A second fault must come to the handler and not end the process here: under a sanitizer, handlers run
+  // with everything blocked.
+  sigset_t faults;
+  sigemptyset(&faults);
+  for (const int signal : kSignals) sigaddset(&faults, signal);
+  pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
   write_report(*reporter, reason);
   if (reporter->options.last_words) {
     CrashWriter out(STDERR_FILENO, -1);
@@ -160,8 +166,11 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     std::snprintf(what, sizeof what, "signal %d (SIG%s) at address %p", signal, name_of(signal),
                   info->si_addr);
   } else {
+    const bool sent = info->si_code <= 0;
     std::snprintf(what, sizeof what, "signal %d (SIG%s)%s", signal, name_of(signal),
-                  fault ? " at an address that is none (not canonical)" : "");
+                  sent    ? ", sent by a process"
+                  : fault ? " at an address that is none (not canonical)"
+                          : "");
   }
   die({signal, what, known ? reinterpret_cast<uintptr_t>(info->si_addr) : 0,
        static_cast<const ucontext_t*>(context)});
