@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "collector/api/type_layout.h"
 #include "workloads/backends/heap_backend.h"
 
 namespace keel {
@@ -27,6 +28,15 @@ class RawField {
 
  private:
   T* target_;
+};
+
+/// A word that holds a pointer, for closed forms of what a marker would look at.
+template <typename T>
+struct DeclaredPointers<RawField<T>> {
+  static constexpr bool declared = true;
+  static void collect(std::vector<uint32_t>& offsets, size_t base) {
+    offsets.push_back(static_cast<uint32_t>(base / sizeof(void*)));
+  }
 };
 
 struct MallocBackend {

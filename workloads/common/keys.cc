@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <unordered_set>
 
 #include "allocator/base/rng.h"
 
@@ -74,6 +75,11 @@ Result<KeyList> load_keys(const std::string& file, uint64_t seed) {
     list.keys.emplace_back(text);
   }
   return list;
+}
+
+void keep_distinct(KeyList& list) {
+  std::unordered_set<std::string> seen;
+  std::erase_if(list.keys, [&](const std::string& key) { return !seen.insert(key).second; });
 }
 
 }  // namespace keel

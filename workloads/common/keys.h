@@ -18,4 +18,7 @@ struct KeyList {
 /// does not exist, is empty, or is binary (a NUL byte or a line above 64 KiB), with the place.
 Result<KeyList> load_keys(const std::string& file, uint64_t seed);
 
+/// Leaves the first of equal keys; order kept.
+void keep_distinct(KeyList& list);
+
 }  // namespace keel

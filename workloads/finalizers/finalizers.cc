@@ -39,7 +39,7 @@ using namespace keel;
 constexpr int64_t kPatienceNs = 60'000'000'000;
 
 struct File {
-  static constexpr bool kNoPointers = true;
+  [[maybe_unused]] static constexpr bool kNoPointers = true;  // for Boehm
   int descriptor;
   uint64_t number;
 };

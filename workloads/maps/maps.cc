@@ -11,10 +11,12 @@
 #include <numeric>
 #include <vector>
 
+#include "allocator/base/check.h"
 #include "allocator/base/clock.h"
 #include "allocator/base/rng.h"
 #include "allocator/base/units.h"
 #include "workloads/common/session.h"
+#include "workloads/common/wipe_stack.h"
 #include "workloads/maps/forms.h"
 #include "workloads/maps/go_map.h"
 #include "workloads/maps/swiss_map.h"
@@ -84,19 +86,26 @@ class FormRun {
   }
 
  private:
-  void build(FormResult& result) {
+  // Each step has a frame of its own, below which the stack is wiped: a stale word would keep the last form's
+  // map.
+  typename Map::Header* header() const {
+    auto* h = map_.get();
+    KEEL_CHECK(h != nullptr, "maps: no map");
+    return h;
+  }
+
+  __attribute__((noinline)) void build(FormResult& result) {
     const int64_t begin = now_ns();
     map_.reset(Map::make(0, session_.options().seed));
     for (uint64_t i = 0; i < settings_.entries && !session_.stop_requested(); ++i) {
-      MapKey<B, K>::with(keys_, i,
-                         [&](const K& key) { MapValue<B, V>::put(Map::assign(map_.get(), key), i); });
+      MapKey<B, K>::with(keys_, i, [&](const K& key) { MapValue<B, V>::put(Map::assign(header(), key), i); });
     }
     result.build_ns = now_ns() - begin;
   }
 
-  void measure_footprint(FormResult& result) {
-    result.footprint = Map::footprint(map_.get());
-    typename Map::Iterator at(map_.get(), 1);
+  __attribute__((noinline)) void measure_footprint(FormResult& result) {
+    result.footprint = Map::footprint(header());
+    typename Map::Iterator at(header(), 1);
     while (at.next()) {
       result.footprint.objects += MapKey<B, K>::objects() + MapValue<B, V>::kObjects;
       result.footprint.bytes += MapKey<B, K>::bytes(at.key()) + MapValue<B, V>::bytes(at.value());
@@ -105,11 +114,11 @@ class FormRun {
 
   // Every key once a pass, in random order; the keys themselves are copies that share their bytes with the
   // map's.
-  void look_up(FormResult& result) {
+  __attribute__((noinline)) void look_up(FormResult& result) {
     std::vector<K> order;
     order.reserve(settings_.entries);
     {
-      typename Map::Iterator at(map_.get(), 1);
+      typename Map::Iterator at(header(), 1);
       while (at.next()) order.push_back(at.key());
     }
     Rng rng(session_.options().seed);
@@ -117,14 +126,15 @@ class FormRun {
     for (uint64_t pass = 0; pass < settings_.passes && !session_.stop_requested() && !order.empty(); ++pass) {
       uint64_t found = 0;
       const int64_t begin = now_ns();
-      for (const K& key : order) found += Map::find(map_.get(), key) != nullptr ? 1 : 0;
+      for (const K& key : order) found += Map::find(header(), key) != nullptr ? 1 : 0;
       result.lookup_ns.push_back(static_cast<double>(now_ns() - begin) / static_cast<double>(order.size()));
       if (found != order.size()) session_.request_stop();
     }
   }
 
-  void collect(FormResult& result) {
+  __attribute__((noinline)) void collect(FormResult& result) {
     if (B::kFrees) return;
+    wipe_stack();
     runtime_.collect();
     result.first_cycle = runtime_.sample().num_gc.value_or(0) + 1;
     for (uint64_t i = 0; i < settings_.collections && !session_.stop_requested(); ++i) {
@@ -137,13 +147,13 @@ class FormRun {
     result.last_cycle = runtime_.sample().num_gc.value_or(0);
   }
 
-  bool check() {
+  __attribute__((noinline)) bool check() {
     if (session_.stop_requested()) return true;
-    if (Map::size(map_.get()) != settings_.entries) return false;
+    if (Map::size(header()) != settings_.entries) return false;
     for (uint64_t i = 0; i < settings_.entries; ++i) {
       bool right = false;
       MapKey<B, K>::with(keys_, i, [&](const K& key) {
-        const V* value = Map::find(map_.get(), key);
+        const V* value = Map::find(header(), key);
         right = value != nullptr && MapValue<B, V>::is(*value, i);
         MapKey<B, K>::release(key);
       });
@@ -152,18 +162,19 @@ class FormRun {
     return true;
   }
 
-  void drop() {
+  __attribute__((noinline)) void drop() {
     if constexpr (B::kFrees) {
       {
-        typename Map::Iterator at(map_.get(), 1);
+        typename Map::Iterator at(header(), 1);
         while (at.next()) {
           MapKey<B, K>::release(at.key());
           MapValue<B, V>::release(at.value());
         }
       }
-      Map::destroy(map_.get());
+      Map::destroy(header());
     }
     map_.reset();
+    wipe_stack();
     runtime_.collect();
   }
 
@@ -296,6 +307,7 @@ int main(int argc, char** argv) {
   }
   Result<KeyList> keys = load_keys(settings.keys_file, options.seed);
   if (!keys) exit_bad_input("maps", keys.error());
+  keep_distinct(keys.value());
 #ifdef KEEL_FOR_BOEHM
   return run_on<BoehmBackend>(options, settings, keys.value());
 #else
