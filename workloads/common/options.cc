@@ -85,6 +85,12 @@ const char* to_string(Collector collector) {
   return "";
 }
 
+void OptionParser::repeat_by_default(CommonOptions& options, uint64_t repetitions) const {
+  if (app_.count("--operations") != 0 || app_.count("--duration") != 0) return;
+  options.operations = repetitions * static_cast<uint64_t>(options.threads);
+  if (app_.count("--warmup") == 0) options.warmup_ns = 0;
+}
+
 void exit_bad_input(const std::string& program, const std::string& message) {
   std::fprintf(stderr, "%s: %s\n", program.c_str(), message.c_str());
   std::exit(2);

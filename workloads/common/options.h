@@ -62,6 +62,10 @@ class OptionParser {
   /// stderr. Returns only if the run may go on. Flags that the collector does not know are refused.
   CommonOptions parse(int argc, char** argv);
 
+  /// For programs that count repetitions: unless --operations or --duration was given, every thread does this
+  /// many.
+  void repeat_by_default(CommonOptions& options, uint64_t repetitions) const;
+
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
