@@ -114,6 +114,9 @@ class RunRecorder final : public GcListener {
   void sample_loop();
   void control_loop();
   void drain_logs() KEEL_REQUIRES(mu_);
+  void drain_log(PauseLog& log) KEEL_REQUIRES(mu_);
+  [[nodiscard]] uint64_t assist_ns_of(uint32_t thread) KEEL_REQUIRES(mu_);
+  static nlohmann::json total_json(PauseKind kind, uint32_t thread, const LogHistogram& histogram);
   void keep_longest(const PauseRecord& pause) KEEL_REQUIRES(mu_);
   void write_event(const nlohmann::json& line) KEEL_REQUIRES(mu_);
   [[nodiscard]] nlohmann::json pause_json(const PauseRecord& pause) const;
@@ -130,6 +133,13 @@ class RunRecorder final : public GcListener {
 
   Mutex mu_{LockRank::kListener};
   std::vector<std::unique_ptr<PauseLog>> logs_ KEEL_GUARDED_BY(mu_);
+  std::vector<std::unique_ptr<PauseLog>> free_logs_ KEEL_GUARDED_BY(mu_);
+  // Of threads that have left: each one's, up to a number that keeps the report readable; then all in one.
+  static constexpr size_t kMostGoneTotals = 4096;
+  std::vector<nlohmann::json> gone_totals_ KEEL_GUARDED_BY(mu_);
+  LogHistogram rest_totals_[kPauseKinds] KEEL_GUARDED_BY(mu_);
+  uint64_t gone_recorded_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t gone_dropped_ KEEL_GUARDED_BY(mu_) = 0;
   std::vector<PauseRecord> world_stops_ KEEL_GUARDED_BY(mu_);
   std::vector<PauseRecord> longest_ KEEL_GUARDED_BY(mu_);  // min-heap by duration
   LogHistogram stop_totals_[2] KEEL_GUARDED_BY(mu_);

@@ -185,24 +185,42 @@ nlohmann::json RunRecorder::foreign_json(const ForeignCycle& c) const {
 
 nlohmann::json RunRecorder::pause_totals() {
   json out = json::array();
-  auto add = [&](const char* kind, uint32_t thread, const LogHistogram& h) {
-    if (h.count() == 0) return;
-    json total{{"kind", kind},
-               {"count", h.count()},
-               {"total_ns", h.total()},
-               {"max_ns", h.max()},
-               {"histogram", histogram_json(h)}};
-    if (thread != 0) total["thread"] = thread;
-    out.push_back(std::move(total));
+  auto add = [&](PauseKind kind, uint32_t thread, const LogHistogram& h) {
+    if (h.count() != 0) out.push_back(total_json(kind, thread, h));
   };
-  add(to_string(PauseKind::kSweepTermination), 0, stop_totals_[0]);
-  add(to_string(PauseKind::kMarkTermination), 0, stop_totals_[1]);
+  add(PauseKind::kSweepTermination, 0, stop_totals_[0]);
+  add(PauseKind::kMarkTermination, 0, stop_totals_[1]);
+  for (const json& total : gone_totals_) out.push_back(total);
+  for (int kind = 0; kind < kPauseKinds; ++kind)
+    add(static_cast<PauseKind>(kind), 0, rest_totals_[static_cast<size_t>(kind)]);
   for (const auto& log : logs_) {
     for (int kind = 0; kind < kPauseKinds; ++kind) {
-      add(to_string(static_cast<PauseKind>(kind)), log->thread(), log->totals(static_cast<PauseKind>(kind)));
+      add(static_cast<PauseKind>(kind), log->thread(), log->totals(static_cast<PauseKind>(kind)));
     }
   }
   return out;
+}
+
+// Of a thread that is still attached or has left.
+uint64_t RunRecorder::assist_ns_of(uint32_t thread) {
+  for (const auto& log : logs_) {
+    if (log->thread() == thread) return log->totals(PauseKind::kAssist).total();
+  }
+  for (const json& total : gone_totals_) {
+    if (total.value("thread", 0U) == thread && total["kind"] == to_string(PauseKind::kAssist))
+      return total["total_ns"];
+  }
+  return 0;
+}
+
+nlohmann::json RunRecorder::total_json(PauseKind kind, uint32_t thread, const LogHistogram& h) {
+  json total{{"kind", to_string(kind)},
+             {"count", h.count()},
+             {"total_ns", h.total()},
+             {"max_ns", h.max()},
+             {"histogram", histogram_json(h)}};
+  if (thread != 0) total["thread"] = thread;
+  return total;
 }
 
 nlohmann::json RunRecorder::run_json() {
@@ -269,11 +287,8 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
                 {"involuntary_switches", t.involuntary_switches}};
     if (t.assist_ns >= 0) {
       thread["assist_ns"] = t.assist_ns;
-    } else {
-      for (const auto& log : logs_) {
-        if (log->thread() == t.id && !cycles_.empty())
-          thread["assist_ns"] = log->totals(PauseKind::kAssist).total();
-      }
+    } else if (!cycles_.empty()) {
+      thread["assist_ns"] = assist_ns_of(t.id);
     }
     threads.push_back(std::move(thread));
   }
@@ -303,7 +318,8 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
   latency["hiccup"] = latency_json(hiccups_);
   out["latency"] = std::move(latency);
   uint64_t recorded = cycles_.size() + foreign_cycles_.size() + world_stops_.size() + samples_.size();
-  uint64_t dropped = dropped_samples_;
+  uint64_t dropped = dropped_samples_ + gone_dropped_;
+  recorded += gone_recorded_;
   for (const auto& log : logs_) {
     recorded += log->recorded();
     dropped += log->dropped();

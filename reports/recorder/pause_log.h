@@ -43,6 +43,19 @@ class PauseLog {
     tail_.store(tail, std::memory_order_release);
   }
 
+  /// For another thread, as if new; what it held has been drained and its totals taken. Threads: no owner.
+  void reuse(uint32_t thread, std::string name) {
+    thread_ = thread;
+    name_ = std::move(name);
+    for (LogHistogram& total : totals_) {
+      if (total.count() != 0) total.clear();
+    }
+    // relaxed: handed to the next owner under the recorder's lock.
+    head_.store(0, std::memory_order_relaxed);
+    tail_.store(0, std::memory_order_relaxed);
+    dropped_.store(0, std::memory_order_relaxed);
+  }
+
   [[nodiscard]] const LogHistogram& totals(PauseKind kind) const {
     return totals_[static_cast<size_t>(kind)];
   }
@@ -53,8 +66,8 @@ class PauseLog {
 
  private:
   static constexpr uint64_t kCapacity = 1024;
-  const uint32_t thread_;
-  const std::string name_;
+  uint32_t thread_;
+  std::string name_;
   std::array<LogHistogram, kPauseKinds> totals_;
   std::array<PauseRecord, kCapacity> ring_;
   std::atomic<uint64_t> head_{0};

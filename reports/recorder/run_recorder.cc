@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "allocator/base/check.h"
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
 #include "reports/output/gctrace.h"
@@ -95,11 +96,38 @@ void RunRecorder::finish() {
 
 void* RunRecorder::on_attach(uint32_t thread, const char* name) {
   MutexLock lock(mu_);
-  logs_.push_back(std::make_unique<PauseLog>(thread, name));
+  if (free_logs_.empty()) {
+    logs_.push_back(std::make_unique<PauseLog>(thread, name));
+  } else {
+    logs_.push_back(std::move(free_logs_.back()));
+    free_logs_.pop_back();
+    logs_.back()->reuse(thread, name);
+  }
   return logs_.back().get();
 }
 
-void RunRecorder::on_detach(void*) {}
+// The thread's totals stay, its log is for the next one: programs start threads by the thousand.
+void RunRecorder::on_detach(void* thread_data) {
+  MutexLock lock(mu_);
+  const auto at =
+      std::find_if(logs_.begin(), logs_.end(), [&](const auto& log) { return log.get() == thread_data; });
+  KEEL_CHECK(at != logs_.end(), "recorder: an unknown thread leaves");
+  drain_log(**at);
+  for (int k = 0; k < kPauseKinds; ++k) {
+    const auto kind = static_cast<PauseKind>(k);
+    const LogHistogram& total = (*at)->totals(kind);
+    if (total.count() == 0) continue;
+    if (gone_totals_.size() < kMostGoneTotals) {
+      gone_totals_.push_back(total_json(kind, (*at)->thread(), total));
+    } else {
+      rest_totals_[static_cast<size_t>(k)].merge(total);
+    }
+  }
+  gone_recorded_ += (*at)->recorded();
+  gone_dropped_ += (*at)->dropped();
+  free_logs_.push_back(std::move(*at));
+  logs_.erase(at);
+}
 
 void RunRecorder::on_pause(void* thread_data, const PauseRecord& pause) {
   static_cast<PauseLog*>(thread_data)->add(pause);
@@ -146,12 +174,14 @@ void RunRecorder::keep_longest(const PauseRecord& pause) {
 }
 
 void RunRecorder::drain_logs() {
-  for (auto& log : logs_) {
-    log->drain([this](const PauseRecord& pause) KEEL_REQUIRES(mu_) {
-      keep_longest(pause);
-      if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
-    });
-  }
+  for (auto& log : logs_) drain_log(*log);
+}
+
+void RunRecorder::drain_log(PauseLog& log) {
+  log.drain([this](const PauseRecord& pause) KEEL_REQUIRES(mu_) {
+    keep_longest(pause);
+    if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
+  });
 }
 
 void RunRecorder::write_event(const nlohmann::json& line) {

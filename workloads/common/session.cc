@@ -238,10 +238,10 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
     const auto& latency = report["latency"];
     if (latency.contains("simple")) {
       const auto& simple = latency["simple"];
-      line += ", " + std::to_string(simple.value("count", uint64_t{0})) + " requests, p50 " +
-              human_duration(simple.value("p50_ns", 0.0)) + ", p99 " +
-              human_duration(simple.value("p99_ns", 0.0)) + ", max " +
-              human_duration(simple.value("max_ns", 0.0));
+      line += ", " + std::to_string(simple.value("count", uint64_t{0})) + " operations, p50 " +
+              human_duration(simple.value("p50_ns", 0.0));
+      if (simple.contains("p99_ns")) line += ", p99 " + human_duration(simple.value("p99_ns", 0.0));
+      line += ", max " + human_duration(simple.value("max_ns", 0.0));
     }
     line += ", peak resident " + human_size(run.value("peak_rss_bytes", 0.0));
     std::printf("%s\n", line.c_str());
