@@ -57,6 +57,7 @@ struct HeapStats {
   uint32_t num_gc = 0;
   uint32_t num_forced_gc = 0;
   double gc_cpu_fraction = 0;
+  int64_t gc_cpu_ns = 0;  // marking (idle time included), assists, stops times cores; sweeping not. Not Go's
   FinalizerCounts finalizers;
   struct BySize {
     uint32_t slot_bytes = 0;

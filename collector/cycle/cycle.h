@@ -80,6 +80,7 @@ class Cycle {
   [[nodiscard]] GcStats recent_pauses() const;
   /// Of the cycle thread, for the crash report.
   [[nodiscard]] const RecentEvents& recent() const { return events_; }
+  [[nodiscard]] int64_t total_cpu_ns() const { return total_cpu_ns_.load(std::memory_order_relaxed); }
   [[nodiscard]] double gc_cpu_fraction() const { return gc_cpu_fraction_.load(std::memory_order_relaxed); }
 
  private:
@@ -168,6 +169,7 @@ class Cycle {
   std::atomic<uint32_t> forced_{0};
   std::atomic<uint64_t> pause_total_ns_{0};
   std::atomic<int64_t> last_gc_unix_ns_{0};
+  std::atomic<int64_t> total_cpu_ns_{0};  // idle marking included
   std::atomic<double> gc_cpu_fraction_{0};
   std::thread thread_;
 };

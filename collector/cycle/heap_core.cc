@@ -477,6 +477,7 @@ HeapStats HeapCore::stats() const {
   s.num_gc = cycle->completed();
   s.num_forced_gc = cycle->forced();
   s.gc_cpu_fraction = cycle->gc_cpu_fraction();
+  s.gc_cpu_ns = cycle->total_cpu_ns();
   return s;
 }
 

@@ -57,6 +57,9 @@ void Cycle::settle(CycleRecord& record) {
   pause_total_ns_.fetch_add(static_cast<uint64_t>(record.world_stop_ns), std::memory_order_relaxed);
   record.pause_cpu_ns = record.world_stop_ns * core_.workers->cores();
   gc_cpu_ns_ += record.pause_cpu_ns + record.assist_ns + record.dedicated_cpu_ns + record.fractional_cpu_ns;
+  total_cpu_ns_.fetch_add(record.pause_cpu_ns + record.assist_ns + record.dedicated_cpu_ns +
+                              record.fractional_cpu_ns + record.idle_cpu_ns,
+                          std::memory_order_relaxed);
   const double available = static_cast<double>(record.end_ns - born_ns_) * core_.workers->cores();
   record.gc_cpu_fraction = available > 0 ? static_cast<double>(gc_cpu_ns_) / available : 0;
   gc_cpu_fraction_.store(record.gc_cpu_fraction, std::memory_order_relaxed);

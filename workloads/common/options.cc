@@ -85,6 +85,10 @@ const char* to_string(Collector collector) {
   return "";
 }
 
+void OptionParser::last_by_default(CommonOptions& options, int64_t duration_ns) const {
+  if (app_.count("--duration") == 0) options.duration_ns = duration_ns;
+}
+
 void OptionParser::repeat_by_default(CommonOptions& options, uint64_t repetitions) const {
   if (app_.count("--operations") != 0 || app_.count("--duration") != 0) return;
   options.operations = repetitions * static_cast<uint64_t>(options.threads);

@@ -65,6 +65,8 @@ class OptionParser {
   /// For programs that count repetitions: unless --operations or --duration was given, every thread does this
   /// many.
   void repeat_by_default(CommonOptions& options, uint64_t repetitions) const;
+  /// For programs whose parts are shorter than the common default: unless --duration was given.
+  void last_by_default(CommonOptions& options, int64_t duration_ns) const;
 
   [[nodiscard]] const std::string& name() const { return name_; }
 
