@@ -72,8 +72,9 @@ def main():
         name = keelreport.label(report)
         marker = dict(marker="o^sDvP"[i % 6], markersize=4.5, linewidth=1.1, **look)
         space.plot([p[1] for p in found], [p[3] for p in found], label=name, **marker)
-        for gogc, peak, _, share in found:
-            if gogc:
+        for n, (gogc, peak, _, share) in enumerate(found):
+            # Every point of the first line, the ends of the others: labels on each other say nothing.
+            if gogc and (i == 0 or n in (0, len(found) - 1)):
                 space.annotate(str(gogc), (peak, share), textcoords="offset points", xytext=(4, 3), fontsize=6.5)
         with_gogc = [p for p in found if p[0]]
         fitted = slope(with_gogc)
@@ -90,7 +91,7 @@ def main():
         axes.set_xscale("log")
         axes.set_yscale("log")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=6.5, loc="lower left")
     first = reports[0]
     style.caption(figure, f"workload {first['workload']['name']}, {first['workload']['threads']} mutators, n = "
                           f"{sum(map(len, series))} points, one run each; {keelreport.machine(first)}")

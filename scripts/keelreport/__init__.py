@@ -53,7 +53,9 @@ def parse_size(text):
 def label(report):
     collector = report["collector"]
     ballast = collector.get("ballast_bytes", 0)
-    return collector["name"] + (f", ballast {size(ballast)}" if ballast else "")
+    limit = collector.get("memory_limit_bytes", 0)
+    return (collector["name"] + (f", ballast {size(ballast)}" if ballast else "")
+            + (f", limit {size(limit)}" if limit else ""))
 
 
 def machine(report):
