@@ -473,7 +473,8 @@ class GoMap {
           ++place.at;
         }
       }
-      if ((h->flags & kIteratingOld) == 0) forget_chain(h, first);
+      // Where memory is freed explicitly nobody walks while the map grows.
+      if (B::kFrees || (h->flags & kIteratingOld) == 0) forget_chain(h, first);
     }
     if (old_index == h->evacuated) advance(h, old_count);
   }

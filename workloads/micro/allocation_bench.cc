@@ -1,0 +1,154 @@
+// What an allocation costs by size, layout and number of threads, garbage at once: Keel with a 64 MiB heap,
+// sweeping and refills included, against calloc and free. And single steps of it: a handshake, a span's
+// sweep, a finalizer's registration.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <optional>
+
+#include "allocator/base/clock.h"
+#include "collector/api/heap.h"
+#include "collector/cycle/heap_core.h"
+
+namespace keel {
+namespace {
+
+std::optional<Heap> g_heap;
+
+HeapConfig config() {
+  HeapConfig c;
+  c.roots = Roots::kPrecise;
+  c.goal = GoalRule::kFixed;
+  c.fixed_goal_bytes = uint64_t{64} << 20;
+  return c;
+}
+void open_heap(const benchmark::State&) { g_heap.emplace(config()); }
+void close_heap(const benchmark::State&) { g_heap.reset(); }
+
+template <size_t kBytes>
+struct Plain {
+  std::array<uint64_t, kBytes / 8> words;
+};
+template <size_t kBytes>
+struct Linked {
+  Ptr<Linked> next;
+  std::array<uint64_t, kBytes / 8 - 1> words;
+};
+template <>
+struct Linked<8> {
+  Ptr<Linked> next;
+};
+
+void count(benchmark::State& state, size_t bytes) {
+  state.SetItemsProcessed(state.iterations());
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
+}
+
+template <typename T>
+void keel_allocates(benchmark::State& state) {
+  MutatorScope scope(*g_heap);
+  for (auto _ : state) benchmark::DoNotOptimize(make<T>());
+  count(state, sizeof(T));
+}
+template <size_t kBytes>
+void calloc_and_free(benchmark::State& state) {
+  for (auto _ : state) {
+    void* p = std::calloc(1, kBytes);
+    benchmark::DoNotOptimize(p);
+    std::free(p);
+  }
+  count(state, kBytes);
+}
+
+template <size_t kBytes>
+void register_size() {
+  const std::string size = std::to_string(kBytes);
+  for (const int threads : {1, 2}) {
+    benchmark::RegisterBenchmark(("allocate/pointer-bearing/" + size).c_str(), keel_allocates<Linked<kBytes>>)
+        ->Setup(open_heap)
+        ->Teardown(close_heap)
+        ->Threads(threads)
+        ->UseRealTime();
+    benchmark::RegisterBenchmark(("allocate/pointer-free/" + size).c_str(), keel_allocates<Plain<kBytes>>)
+        ->Setup(open_heap)
+        ->Teardown(close_heap)
+        ->Threads(threads)
+        ->UseRealTime();
+    benchmark::RegisterBenchmark(("allocate/calloc+free/" + size).c_str(), calloc_and_free<kBytes>)
+        ->Threads(threads)
+        ->UseRealTime();
+  }
+}
+const bool g_registered = [] {
+  register_size<16>();
+  register_size<64>();
+  register_size<256>();
+  register_size<1024>();
+  register_size<8192>();
+  return true;
+}();
+
+// A round that every mutator acknowledges: this thread asks, one mutator allocates.
+void handshake(benchmark::State& state) {
+  Heap heap(config());
+  std::atomic<bool> stop{false};  // relaxed: looked at between allocations
+  std::atomic<bool> attached{false};
+  std::thread mutator([&] {
+    MutatorScope scope(heap);
+    attached.store(true);
+    while (!stop.load(std::memory_order_relaxed)) benchmark::DoNotOptimize(make<Plain<64>>());
+  });
+  while (!attached.load()) std::this_thread::yield();
+  for (auto _ : state) heap.core().world.handshake([](Mutator&) {});
+  stop.store(true, std::memory_order_relaxed);
+  mutator.join();
+}
+BENCHMARK(handshake)->Name("world/handshake")->UseRealTime();
+
+// Sweeping of spans in which every second object died: collect() without its sweep, then the sweep alone,
+// timed.
+void sweep(benchmark::State& state) {
+  HeapConfig c = config();
+  c.gogc_percent = HeapConfig::kGogcOff;
+  c.goal = GoalRule::kGogc;
+  Heap heap(c);
+  MutatorScope scope(heap);
+  constexpr uint64_t kObjects = 200'000;
+  Root<Ptr<Plain<64>>> kept(make_array<Ptr<Plain<64>>>(kObjects));
+  int64_t before = 0;
+  int64_t swept_ns = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (uint64_t i = 0; i < kObjects; ++i) {
+      Plain<64>* fresh = make<Plain<64>>();
+      if (i % 2 == 0) kept.get()[i] = fresh;
+    }
+    before = heap.core().sweeper->sweep_ns();
+    state.ResumeTiming();
+    heap.collect();
+    swept_ns += heap.core().sweeper->sweep_ns() - before;
+  }
+  // The sweeper's own clock (one span of 16 is timed): what a collection's wall time would hide.
+  state.counters["sweep_ns/object"] =
+      static_cast<double>(swept_ns) / static_cast<double>(state.iterations()) / static_cast<double>(kObjects);
+  kept.reset();
+}
+BENCHMARK(sweep)->Name("sweep/half-dead")->Unit(benchmark::kMillisecond);
+
+// Registration alone; the objects die in between, untimed.
+void finalizer(benchmark::State& state) {
+  Heap heap(config());
+  MutatorScope scope(heap);
+  constexpr int kBatch = 1000;
+  while (state.KeepRunningBatch(kBatch)) {
+    for (int i = 0; i < kBatch; ++i) set_finalizer(make<Plain<16>>(), [](Plain<16>*) {});
+    state.PauseTiming();
+    heap.collect();
+    heap.run_finalizers(10'000'000'000);
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(finalizer)->Name("finalizer/register");
+
+}  // namespace
+}  // namespace keel
