@@ -39,25 +39,35 @@ struct Linked<8> {
   Ptr<Linked> next;
 };
 
-void count(benchmark::State& state, size_t bytes) {
-  state.SetItemsProcessed(state.iterations());
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
+// An iteration is a batch, and the thread is attached for the batch only: the harness makes threads wait for
+// each other before and after its loop, and an attached thread that waits outside a blocking region would
+// hold up every stop.
+constexpr int64_t kBatch = 1'000'000;
+
+void count(benchmark::State& state) {
+  const auto objects = static_cast<double>(state.iterations() * kBatch);
+  state.counters["time/object"] =
+      benchmark::Counter(objects, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 template <typename T>
 void keel_allocates(benchmark::State& state) {
-  MutatorScope scope(*g_heap);
-  for (auto _ : state) benchmark::DoNotOptimize(make<T>());
-  count(state, sizeof(T));
+  for (auto _ : state) {
+    MutatorScope scope(*g_heap);
+    for (int64_t i = 0; i < kBatch; ++i) benchmark::DoNotOptimize(make<T>());
+  }
+  count(state);
 }
 template <size_t kBytes>
 void calloc_and_free(benchmark::State& state) {
   for (auto _ : state) {
-    void* p = std::calloc(1, kBytes);
-    benchmark::DoNotOptimize(p);
-    std::free(p);
+    for (int64_t i = 0; i < kBatch; ++i) {
+      void* p = std::calloc(1, kBytes);
+      benchmark::DoNotOptimize(p);
+      std::free(p);
+    }
   }
-  count(state, kBytes);
+  count(state);
 }
 
 template <size_t kBytes>
@@ -139,9 +149,9 @@ BENCHMARK(sweep)->Name("sweep/half-dead")->Unit(benchmark::kMillisecond);
 void finalizer(benchmark::State& state) {
   Heap heap(config());
   MutatorScope scope(heap);
-  constexpr int kBatch = 1000;
-  while (state.KeepRunningBatch(kBatch)) {
-    for (int i = 0; i < kBatch; ++i) set_finalizer(make<Plain<16>>(), [](Plain<16>*) {});
+  constexpr int kRegistrations = 1000;
+  while (state.KeepRunningBatch(kRegistrations)) {
+    for (int i = 0; i < kRegistrations; ++i) set_finalizer(make<Plain<16>>(), [](Plain<16>*) {});
     state.PauseTiming();
     heap.collect();
     heap.run_finalizers(10'000'000'000);
