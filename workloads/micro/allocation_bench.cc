@@ -3,12 +3,12 @@
 // sweep, a finalizer's registration.
 #include <benchmark/benchmark.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <optional>
+#include <thread>
 
-#include "allocator/base/clock.h"
 #include "collector/api/heap.h"
-#include "collector/cycle/heap_core.h"
 
 namespace keel {
 namespace {
@@ -98,9 +98,12 @@ const bool g_registered = [] {
   return true;
 }();
 
-// A round that every mutator acknowledges: this thread asks, one mutator allocates.
-void handshake(benchmark::State& state) {
-  Heap heap(config());
+// A whole cycle over next to nothing while one mutator allocates: what changing phase costs, by kind of
+// transition.
+void empty_cycle(benchmark::State& state, const char* transitions) {
+  HeapConfig c = config();
+  c.transitions = transitions;
+  Heap heap(c);
   std::atomic<bool> stop{false};  // relaxed: looked at between allocations
   std::atomic<bool> attached{false};
   std::thread mutator([&] {
@@ -109,38 +112,48 @@ void handshake(benchmark::State& state) {
     while (!stop.load(std::memory_order_relaxed)) benchmark::DoNotOptimize(make<Plain<64>>());
   });
   while (!attached.load()) std::this_thread::yield();
-  for (auto _ : state) heap.core().world.handshake([](Mutator&) {});
+  for (auto _ : state) heap.collect();
   stop.store(true, std::memory_order_relaxed);
   mutator.join();
 }
-BENCHMARK(handshake)->Name("world/handshake")->UseRealTime();
+BENCHMARK_CAPTURE(empty_cycle, stw, "stw")
+    ->Name("cycle/empty/stw")
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(empty_cycle, handshake, "handshake")
+    ->Name("cycle/empty/handshake")
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
-// Sweeping of spans in which every second object died: collect() without its sweep, then the sweep alone,
-// timed.
+class SweepTime final : public NullListener {
+ public:
+  void on_cycle(const CycleRecord& cycle) override { ns += cycle.sweep_cpu_ns; }
+  int64_t ns = 0;  // read after collect() has returned; a cycle's record has the sweep of the one before
+};
+
+// Spans in which every second object has died. The sweeper's own clock (one span of 16 is timed): a
+// collection's wall time would hide it.
 void sweep(benchmark::State& state) {
+  SweepTime swept;
   HeapConfig c = config();
   c.gogc_percent = HeapConfig::kGogcOff;
   c.goal = GoalRule::kGogc;
+  c.listener = &swept;
   Heap heap(c);
   MutatorScope scope(heap);
   constexpr uint64_t kObjects = 200'000;
   Root<Ptr<Plain<64>>> kept(make_array<Ptr<Plain<64>>>(kObjects));
-  int64_t before = 0;
-  int64_t swept_ns = 0;
   for (auto _ : state) {
     state.PauseTiming();
     for (uint64_t i = 0; i < kObjects; ++i) {
       Plain<64>* fresh = make<Plain<64>>();
       if (i % 2 == 0) kept.get()[i] = fresh;
     }
-    before = heap.core().sweeper->sweep_ns();
     state.ResumeTiming();
     heap.collect();
-    swept_ns += heap.core().sweeper->sweep_ns() - before;
   }
-  // The sweeper's own clock (one span of 16 is timed): what a collection's wall time would hide.
   state.counters["sweep_ns/object"] =
-      static_cast<double>(swept_ns) / static_cast<double>(state.iterations()) / static_cast<double>(kObjects);
+      static_cast<double>(swept.ns) / static_cast<double>(state.iterations()) / static_cast<double>(kObjects);
   kept.reset();
 }
 BENCHMARK(sweep)->Name("sweep/half-dead")->Unit(benchmark::kMillisecond);
