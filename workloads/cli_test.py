@@ -464,7 +464,7 @@ class Endings(Cli):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             events = self.out / "events"
-            if events.exists() and '"cycle"' in events.read_text(encoding="utf-8"):
+            if events.exists() and '{"cycle":{' in events.read_text(encoding="utf-8"):
                 break
             time.sleep(0.01)
         process.send_signal(number)
@@ -484,7 +484,7 @@ class Endings(Cli):
                 process = subprocess.Popen(
                     [str(BIN / "ballast"), "--live", "4MiB", "--threads", "2", "--duration", "60s", "--quiet", "--traceback",
                      level, "--report", str(path), "--events", str(events)], stderr=subprocess.PIPE, text=True)
-                while process.poll() is None and not (events.exists() and '"cycle"' in events.read_text(encoding="utf-8")):
+                while process.poll() is None and not (events.exists() and '{"cycle":{' in events.read_text(encoding="utf-8")):
                     time.sleep(0.01)
                 process.send_signal(number)
                 _, errors = process.communicate(timeout=60)
