@@ -85,8 +85,9 @@ class World {
     MutexLock lock(registry_mu_);
     for (const auto& m : mutators_) visit(*m);
   }
-  /// What the collector has asked of it and not had yet (Pending). Any thread; the bits are kStop until the
-  /// world runs again. seq_cst [world.dekker]: as the mutator's own look.
+  /// A mutator's State, and what the collector has asked of it and not had yet (Pending; kStop stays until
+  /// the world runs again). For tests and dying threads. Threads: any. seq_cst [world.dekker]: as the
+  /// mutator's own look.
   static uint32_t state(const Mutator& mutator) { return mutator.state_.load(std::memory_order_seq_cst); }
   static uint32_t pending(const Mutator& mutator) { return mutator.pending_.load(std::memory_order_seq_cst); }
 

@@ -119,6 +119,12 @@ class Channel {
     return count_;
   }
 
+  /// Senders and receivers that wait now. For tests.
+  [[nodiscard]] uint64_t waiting() {
+    Lock lock(*this);
+    return senders_.size() + receivers_.size();
+  }
+
   /// One case of a select: receive from `channel`, or send `element` to it.
   struct Case {
     Channel* channel;

@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <thread>
 
 #include "workloads/backends/keel_backend.h"
@@ -24,6 +23,10 @@ struct Item {
 using Pipe = Channel<B, Item>;
 
 Item* make_item(uint64_t n) { return make<Item>(n, ~n); }
+
+void wait_for_waiters(Pipe& pipe, uint64_t count) {
+  while (pipe.waiting() != count) blocking([] { std::this_thread::yield(); });
+}
 
 HeapConfig config(const char* transitions) {
   HeapConfig c;
@@ -77,7 +80,7 @@ TEST_P(ChannelTest, ClosingWakesThoseWhoWait) {
       if (pipe->receive() == nullptr) ++received_null;
     });
   }
-  blocking([] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  wait_for_waiters(*pipe, 2);
   pipe->close();
   blocking([&] {
     for (std::thread& t : threads) t.join();
@@ -94,7 +97,7 @@ TEST_P(ChannelTest, ClosingWakesThoseWhoWait) {
       ++refused;
     }
   });
-  blocking([] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  wait_for_waiters(full, 1);
   full.close();
   blocking([&] { sender.join(); });
   EXPECT_EQ(refused, 1);

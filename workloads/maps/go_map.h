@@ -79,16 +79,8 @@ class GoMap {
   static V* find(Header* h, const K& key) {
     if (h->count == 0) return nullptr;
     const uint64_t hash = Hash::of(key, h->seed);
-    const uint64_t pattern = in_every_byte(tophash_of(hash));
-    for (Bucket* b = bucket_of(h, hash); b != nullptr; b = overflow_of(b)) {
-      const uint64_t tops = map_hash::load(b->tophash.data(), kPairs);
-      for (uint64_t found = zero_bytes(tops ^ pattern); found != 0; found &= found - 1) {
-        const uint32_t i = first_byte(found);
-        if (Key::get(b->keys[i]) == key) return &Value::get(b->values[i]);
-      }
-      if (zero_bytes(tops) != 0) return nullptr;  // kEmptyRest: nothing behind
-    }
-    return nullptr;
+    const Place there = locate(bucket_of(h, hash), hash, key);
+    return there.bucket == nullptr ? nullptr : &Value::get(there.bucket->values[there.at]);
   }
 
   /// The place of the key's value; a new entry's value is zero. Allocates.
@@ -122,23 +114,15 @@ class GoMap {
     const uint64_t index = hash & mask(h->log2_buckets);
     if (growing(h)) grow_work(h, index);
     Bucket* first = h->buckets.get() + index;
-    const uint64_t pattern = in_every_byte(tophash_of(hash));
-    for (Bucket* b = first; b != nullptr; b = overflow_of(b)) {
-      const uint64_t tops = map_hash::load(b->tophash.data(), kPairs);
-      for (uint64_t found = zero_bytes(tops ^ pattern); found != 0; found &= found - 1) {
-        const uint32_t i = first_byte(found);
-        if (!(Key::get(b->keys[i]) == key)) continue;
-        Key::clear(b->keys[i]);
-        Value::clear(b->values[i]);
-        if constexpr (Value::kNoscan) b->values[i] = {};
-        b->tophash[i] = kEmptyOne;
-        shorten(first, b, i);
-        --h->count;
-        return true;
-      }
-      if (zero_bytes(tops) != 0) return false;
-    }
-    return false;
+    const auto [b, i] = locate(first, hash, key);
+    if (b == nullptr) return false;
+    Key::clear(b->keys[i]);
+    Value::clear(b->values[i]);
+    if constexpr (Value::kNoscan) b->values[i] = {};
+    b->tophash[i] = kEmptyOne;
+    shorten(first, b, i);
+    --h->count;
+    return true;
   }
 
   /// With explicit freeing: gives everything back, the header too. Nothing under a collector.
@@ -186,10 +170,8 @@ class GoMap {
           hold_(h->hold.get()),
           old_hold_(h->old_hold.get()),
           log2_(h->log2_buckets) {
-      uint64_t random = seed;
-      start_ = map_hash::mix(random ^ map_hash::kOdd1, map_hash::kOdd2) & mask(log2_);
-      offset_ =
-          static_cast<uint32_t>(map_hash::mix(random ^ map_hash::kOdd2, map_hash::kOdd1) & (kPairs - 1));
+      start_ = map_hash::mix(seed ^ map_hash::kOdd1, map_hash::kOdd2) & mask(log2_);
+      offset_ = static_cast<uint32_t>(map_hash::mix(seed ^ map_hash::kOdd2, map_hash::kOdd1) & (kPairs - 1));
       bucket_ = start_;
       h->flags |= kIterating | kIteratingOld;
       done_ = h->count == 0;
@@ -258,18 +240,11 @@ class GoMap {
     }
     bool find_now(Header* h, const K& key) {
       const uint64_t hash = Hash::of(key, h->seed);
-      const uint64_t pattern = in_every_byte(tophash_of(hash));
-      for (Bucket* b = bucket_of(h, hash); b != nullptr; b = overflow_of(b)) {
-        const uint64_t tops = map_hash::load(b->tophash.data(), kPairs);
-        for (uint64_t found = zero_bytes(tops ^ pattern); found != 0; found &= found - 1) {
-          const uint32_t i = first_byte(found);
-          if (!(Key::get(b->keys[i]) == key)) continue;
-          key_ = &Key::get(b->keys[i]);
-          value_ = &Value::get(b->values[i]);
-          return true;
-        }
-      }
-      return false;
+      const auto [b, i] = locate(bucket_of(h, hash), hash, key);
+      if (b == nullptr) return false;
+      key_ = &Key::get(b->keys[i]);
+      value_ = &Value::get(b->values[i]);
+      return true;
     }
 
     typename B::template Local<Header> header_;
@@ -372,6 +347,19 @@ class GoMap {
     return b;
   }
 
+  // The key's slot in the chain that begins at `b`; bucket null if it is not there.
+  static Place locate(Bucket* b, uint64_t hash, const K& key) {
+    const uint64_t pattern = in_every_byte(tophash_of(hash));
+    for (; b != nullptr; b = overflow_of(b)) {
+      const uint64_t tops = map_hash::load(b->tophash.data(), kPairs);
+      for (uint64_t found = zero_bytes(tops ^ pattern); found != 0; found &= found - 1) {
+        const uint32_t i = first_byte(found);
+        if (Key::get(b->keys[i]) == key) return {b, i};
+      }
+      if (zero_bytes(tops) != 0) return {};  // kEmptyRest: nothing behind
+    }
+    return {};
+  }
   // The key's value; else where it may go, or the chain's last bucket.
   static V* search(Bucket* b, uint64_t hash, const K& key, Place& free, Bucket*& last) {
     const uint64_t pattern = in_every_byte(tophash_of(hash));
