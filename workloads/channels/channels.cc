@@ -286,19 +286,5 @@ int main(int argc, char** argv) {
   parser.count("--consumers", settings.consumers, 1, 1024, "threads that receive");
   parser.count("--object-bytes", settings.object_bytes, 32, 32768, "bytes of each object, two an element");
   const CommonOptions options = parser.parse(argc, argv);
-#ifdef KEEL_FOR_BOEHM
-  return run_on<BoehmBackend>(options, settings);
-#else
-  switch (options.collector) {
-    case Collector::kBoehm:
-    case Collector::kBoehmIncremental:
-      start_boehm("channels", argv);
-    case Collector::kMalloc:
-      return run_on<MallocBackend>(options, settings);
-    case Collector::kKeel:
-      break;
-  }
-  if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, settings);
-  return run_on<KeelBackend<false>>(options, settings);
-#endif
+  return on_backend("channels", argv, options, [&]<typename B>() { return run_on<B>(options, settings); });
 }

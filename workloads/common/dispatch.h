@@ -22,32 +22,40 @@ int run_service(const std::string& name, const CommonOptions& options,
   return Service<Work>(session, settings, service).run(name);
 }
 
-/// Runs Work<backend> as a service; the exit status. `argv` is handed on to the Boehm executable.
-template <template <typename> typename Work, typename Settings>
-int dispatch(const std::string& name, [[maybe_unused]] char** argv, const CommonOptions& options,
-             const Settings& settings, const ServiceSettings& service = {}) {
+/// Calls f.template operator()<Backend>() for the backend that the options name; its result is the exit
+/// status. `argv` is handed on to the Boehm executable.
+template <typename F>
+int on_backend([[maybe_unused]] const std::string& name, [[maybe_unused]] char** argv,
+               const CommonOptions& options, F&& f) {
 #ifdef KEEL_FOR_BOEHM
-  return run_service<Work<BoehmBackend>>(name, options, settings, service);
+  static_cast<void>(options);
+  return f.template operator()<BoehmBackend>();
 #else
   switch (options.collector) {
     case Collector::kBoehm:
     case Collector::kBoehmIncremental:
       start_boehm(name.c_str(), argv);
     case Collector::kMalloc:
-      if constexpr (Work<KeelBackend<false>>::kNoMalloc == nullptr) {
-        return run_service<Work<MallocBackend>>(name, options, settings, service);
-      } else {
-        exit_bad_input(name,
-                       std::string("option --collector: malloc: ") + Work<KeelBackend<false>>::kNoMalloc);
-      }
+      return f.template operator()<MallocBackend>();
     case Collector::kKeel:
       break;
   }
-  if (options.heap.roots == Roots::kPrecise) {
-    return run_service<Work<KeelBackend<true>>>(name, options, settings, service);
-  }
-  return run_service<Work<KeelBackend<false>>>(name, options, settings, service);
+  if (options.heap.roots == Roots::kPrecise) return f.template operator()<KeelBackend<true>>();
+  return f.template operator()<KeelBackend<false>>();
 #endif
+}
+
+/// Runs Work<backend> as a service; the exit status.
+template <template <typename> typename Work, typename Settings>
+int dispatch(const std::string& name, char** argv, const CommonOptions& options, const Settings& settings,
+             const ServiceSettings& service = {}) {
+  return on_backend(name, argv, options, [&]<typename B>() -> int {
+    if constexpr (B::kFrees && Work<B>::kNoMalloc != nullptr) {
+      exit_bad_input(name, std::string("option --collector: malloc: ") + Work<B>::kNoMalloc);
+    } else {
+      return run_service<Work<B>>(name, options, settings, service);
+    }
+  });
 }
 
 }  // namespace keel

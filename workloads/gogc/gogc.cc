@@ -42,12 +42,6 @@ struct PartResult {
   LogHistogram latency;
 };
 
-int64_t process_cpu_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
 template <bool kPrecise>
 class GogcRun {
   using B = KeelBackend<kPrecise>;

@@ -7,7 +7,6 @@
 // in 1.5), and every cache that was rewritten around it. For each form: what it takes (in closed form, from
 // the map's structure), build, lookup, and full collections timed from outside.
 #include <algorithm>
-#include <ctime>
 #include <numeric>
 #include <vector>
 
@@ -15,18 +14,11 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/rng.h"
 #include "allocator/base/units.h"
-#include "workloads/common/session.h"
+#include "workloads/common/dispatch.h"
 #include "workloads/common/wipe_stack.h"
 #include "workloads/maps/forms.h"
 #include "workloads/maps/go_map.h"
 #include "workloads/maps/swiss_map.h"
-#ifdef KEEL_FOR_BOEHM
-#include "workloads/backends/boehm_backend.h"
-#else
-#include "workloads/backends/keel_backend.h"
-#include "workloads/backends/malloc_backend.h"
-#include "workloads/common/boehm_start.h"
-#endif
 
 namespace {
 
@@ -53,12 +45,6 @@ struct FormResult {
   uint32_t last_cycle = 0;
   bool intact = false;
 };
-
-int64_t process_cpu_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
 
 template <typename T>
 T median(std::vector<T> values) {
@@ -308,20 +294,6 @@ int main(int argc, char** argv) {
   Result<KeyList> keys = load_keys(settings.keys_file, options.seed);
   if (!keys) exit_bad_input("maps", keys.error());
   keep_distinct(keys.value());
-#ifdef KEEL_FOR_BOEHM
-  return run_on<BoehmBackend>(options, settings, keys.value());
-#else
-  switch (options.collector) {
-    case Collector::kBoehm:
-    case Collector::kBoehmIncremental:
-      start_boehm("maps", argv);
-    case Collector::kMalloc:
-      return run_on<MallocBackend>(options, settings, keys.value());
-    case Collector::kKeel:
-      break;
-  }
-  if (options.heap.roots == Roots::kPrecise)
-    return run_on<KeelBackend<true>>(options, settings, keys.value());
-  return run_on<KeelBackend<false>>(options, settings, keys.value());
-#endif
+  return on_backend("maps", argv, options,
+                    [&]<typename B>() { return run_on<B>(options, settings, keys.value()); });
 }

@@ -270,19 +270,5 @@ int main(int argc, char** argv) {
     exit_bad_input("strings", "option --way: '" + settings.way + "' is not one of " + ways + "all");
   }
   if (options.ballast_bytes != 0) exit_bad_input("strings", "option --ballast does not apply to strings");
-#ifdef KEEL_FOR_BOEHM
-  return run_on<BoehmBackend>(options, settings);
-#else
-  switch (options.collector) {
-    case Collector::kBoehm:
-    case Collector::kBoehmIncremental:
-      start_boehm("strings", argv);
-    case Collector::kMalloc:
-      return run_on<MallocBackend>(options, settings);
-    case Collector::kKeel:
-      break;
-  }
-  if (options.heap.roots == Roots::kPrecise) return run_on<KeelBackend<true>>(options, settings);
-  return run_on<KeelBackend<false>>(options, settings);
-#endif
+  return on_backend("strings", argv, options, [&]<typename B>() { return run_on<B>(options, settings); });
 }
