@@ -73,6 +73,19 @@ TEST(Layouts, TypesThatAgreeShareOneAndPickTheFastestKind) {
   EXPECT_TRUE(layout_of(register_layout(100000, PointerMap{})).large());
 }
 
+TEST(Layouts, CountTheirPointers) {
+  auto words = [](size_t bytes, const PointerMap& map) {
+    return pointer_words(layout_of(register_layout(bytes, map)), bytes);
+  };
+  EXPECT_EQ(words(48, PointerMap{}), 0U);
+  EXPECT_EQ(words(24, map_of(3, {0, 2}, false)), 2U);
+  EXPECT_EQ(words(1024, map_of(1, {0}, true)), 128U);
+  EXPECT_EQ(words(240, map_of(3, {1}, true)), 10U);
+  EXPECT_EQ(words(800, map_of(100, {1, 50, 99}, false)), 3U);
+  EXPECT_EQ(words(800000, map_of(1, {0}, true)), 100000U);
+  EXPECT_EQ(words(240000, map_of(3, {0, 1}, true)), 20000U);
+}
+
 TEST(SpanBits, AgreeWithBruteForce) {
   Rng rng(1);
   for (int round = 0; round < 200; ++round) {

@@ -43,7 +43,7 @@ def main():
         graph[name] = []
         for included in re.findall(r'^#include "([^"]+)"', text, re.M):
             if not (ROOT / included).exists():
-                if "build_facts.h" in included or "report_schema.h" in included:
+                if included.endswith(("build_facts.h", "report_schema.h", "page_parts.h")):  # written by CMake
                     continue
                 faults.append(f'{name}: includes "{included}", which is not a path from the root')
                 continue

@@ -13,7 +13,10 @@ OPEN = "open object"
 HISTOGRAM = {"relative_error": "x", "buckets": [["n"]]}
 LATENCY = {"count": "n", "p50_ns?": "n", "p90_ns?": "n", "p99_ns?": "n", "p99_9_ns?": "n", "p99_99_ns?": "n",
            "max_ns?": "n", "histogram?": HISTOGRAM}
-PAUSE_KIND = {"enum": ["sweep_termination", "mark_termination", "handshake", "assist", "sweep", "allocation_stall"]}
+# Keel's and Go's own, Boehm's (mark), then the JVM's; which of them stop the world: reports/analysis/pause_kinds.cc.
+PAUSE_KIND = {"enum": ["sweep_termination", "mark_termination", "handshake", "assist", "sweep", "allocation_stall",
+                       "mark", "young", "mixed", "full", "initial_mark", "final_mark", "cleanup", "relocate_start",
+                       "init_update_refs", "final_update_refs", "degenerated", "other_stop", "relocation_stall"]}
 
 REPORT = {
     "schema": {"const": "keel.report"},
@@ -37,15 +40,16 @@ REPORT = {
     "gc_stats?": {"LastGC": "n", "NumGC": "n", "PauseTotal": "n", "PauseQuantiles": ["n"]},
     "cycles": [{
         "number": "n", "kind": "s", "trigger": {"enum": ["heap", "forced", "memory_limit", "periodic"]},
-        "begin_ns": "n", "end_ns": "n", "total_alloc_bytes?": "n",
+        "cause?": "s", "begin_ns": "n", "end_ns": "n", "total_alloc_bytes?": "n",
         "durations_ns?": {"sweep_termination?": "n", "mark?": "n", "mark_termination?": "n"},
         "transition_ns?": {"start?": "n", "end?": "n"},
         "time_to_stop_ns?": {"sweep_termination?": "n", "mark_termination?": "n", "slowest_thread?": "n"},
-        "heap_bytes?": {"trigger?": "n", "begin?": "n", "mark_end?": "n", "live?": "n", "black?": "n", "goal?": "n"},
+        "heap_bytes?": {"trigger?": "n", "begin?": "n", "mark_end?": "n", "live?": "n", "black?": "n", "goal?": "n",
+                        "end?": "n", "capacity?": "n"},
         "scanned_bytes?": {"heap?": "n", "stacks?": "n", "globals?": "n"},
         "marked_objects?": "n",
         "cpu_ns?": {"dedicated?": "n", "fractional?": "n", "idle?": "n", "assist?": "n", "pause?": "n", "sweep?": "n",
-                    "scavenge?": "n"},
+                    "scavenge?": "n", "background?": "n"},
         "workers?": {"dedicated?": "n", "fractional?": "n", "idle?": "n"},
         "limiter_active?": "b",
         "barrier?": {"shaded?": "n", "flushes?": "n"},
@@ -55,19 +59,24 @@ REPORT = {
         "fallback_stops?": "n",
         "termination_rounds?": "n", "grey_overflows?": "n"}],
     "pauses": [{"cycle?": "n", "kind": PAUSE_KIND, "begin_ns": "n", "duration_ns": "n", "time_to_stop_ns?": "n",
-                "thread?": "n",
+                "thread?": "n", "cause?": "s",
                 "parts_ns?": {"wait?": "n", "own_stack?": "n", "rest?": "n"}}],
     "pause_totals": [{"kind": PAUSE_KIND, "thread?": "n", "count": "n", "total_ns": "n", "max_ns": "n",
                       "histogram": HISTOGRAM}],
+    "work?": [{"cycle": "n", "worker": "n", "kind": {"enum": ["dedicated", "fractional", "idle"]}, "begin_ns": "n",
+               "duration_ns": "n", "cpu_ns": "n"}],
     "threads": [{"id": "n", "name": "s", "role": "s", "cpu_ns": "n", "assist_ns?": "n", "involuntary_switches?": "n"}],
-    "samples": [{"at_ns": "n", "rss_bytes": "n", "heap_bytes?": "n", "heap_goal_bytes?": "n", "last_gc_ns?": "i",
+    "samples": [{"at_ns": "n", "rss_bytes?": "n", "heap_bytes?": "n", "heap_goal_bytes?": "n", "last_gc_ns?": "i",
                  "num_gc?": "n"}],
-    "latency": {"simple?": LATENCY, "metered?": [OPEN], "hiccup?": LATENCY},
-    "mmu?": [{"window_ns": "n", "utilization": "x", "without_assists?": "x"}],
-    "heap_by_layout?": [{"layout": "s", "spans": "n", "objects": "n", "used_bytes": "n", "waste_bytes": "n"}],
+    "latency": {"simple?": LATENCY, "metered?": [{"window_ns": "n", **LATENCY}], "hiccup?": LATENCY},
+    "mmu?": [{"window_ns": "n", "utilization": "x", "bounded?": "x", "without_assists?": "x"}],
+    "heap_by_layout?": [{"layout": "s", "spans": "n", "objects": "n", "used_bytes": "n", "waste_bytes": "n",
+                         "pointer_words?": "n"}],
     "counters?": OPEN,
     "results?": OPEN,
-    "events": {"recorded": "n", "dropped": "n"},
+    "events": {"recorded": "n", "dropped": "n", "request_bytes?": "n", "interruption_bytes?": "n", "dropped_requests?": "n"},
+    "import?": {"format": "s", "lines": "n", "read": "n", "ignored": "n", "unread": "n", "clock": "b",
+                "unread_lines?": [{"line": "n", "text": "s"}]},
 }
 
 TYPES = {"n": {"type": "integer", "minimum": 0}, "i": {"type": "integer"}, "x": {"type": "number"},

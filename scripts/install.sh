@@ -28,6 +28,6 @@ keel_install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-KEEL_BUILD_PACKAGES="g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libgtest-dev libgc-dev systemtap-sdt-dev libbenchmark-dev golang-go"
+KEEL_BUILD_PACKAGES="g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libvalijson-dev libgtest-dev libgc-dev systemtap-sdt-dev libbenchmark-dev libmimalloc-dev libjs-dygraphs golang-go"
 KEEL_PLOT_PACKAGES="python3 python3-numpy python3-matplotlib"
-KEEL_TEST_PACKAGES="spin clang clang-format libclang-rt-14-dev python3-jsonschema gdb"
+KEEL_TEST_PACKAGES="spin clang clang-format libclang-rt-14-dev python3-jsonschema gdb chromium parallel"

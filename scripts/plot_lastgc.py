@@ -4,14 +4,13 @@
 Each tooth of the first panel is the time between two collections: seconds since the last one ended, so a peak is an
 interval. Runs are laid over each other from the start of their measured part.
 """
-import argparse
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import keelreport  # noqa: E402
-from keelreport import MIB, style  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
+from keelreport import MIB, figure, style  # noqa: E402
+from keelreport.figure import plt  # noqa: E402
 
 
 def teeth(report):
@@ -58,32 +57,23 @@ def whole_run_rate(report):
     return sum(begin <= c["begin_ns"] < end for c in report["cycles"]) * 60e9 / (end - begin)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("reports", nargs="+", help="keel reports, from any collector")
-    parser.add_argument("-o", "--output", default="lastgc.png", help="PNG or SVG [lastgc.png]")
-    arguments = parser.parse_args()
-    reports = keelreport.load_all(arguments.reports)
-    for path, report in zip(arguments.reports, reports):
-        if not report["cycles"]:
-            print(f"plot_lastgc.py: '{path}' has no collection to plot", file=sys.stderr)
-            return 2
-
-    style.apply()
-    figure = plt.figure(figsize=(9, 8.4))
-    grid = figure.add_gridspec(3, 2, height_ratios=[2, 1.2, 1.2], width_ratios=[2.2, 1])
-    top = figure.add_subplot(grid[0, 0])
-    zoom = figure.add_subplot(grid[0, 1])
-    middle = figure.add_subplot(grid[1, :])
-    bottom = figure.add_subplot(grid[2, :], sharex=middle)
+def draw(reports, _):
+    names = figure.labels(reports)
+    plot = plt.figure(figsize=(9, 8.4))
+    grid = plot.add_gridspec(3, 2, height_ratios=[2, 1.2, 1.2], width_ratios=[2.2, 1])
+    top = plot.add_subplot(grid[0, 0])
+    zoom = plot.add_subplot(grid[0, 1])
+    middle = plot.add_subplot(grid[1, :])
+    bottom = plot.add_subplot(grid[2, :], sharex=middle)
     # The shortest teeth, to scale: a window of about twelve of the fastest run's.
     fastest = max(reports, key=whole_run_rate)
-    span = 12 * 60 / whole_run_rate(fastest)
     lengths = [(keelreport.measured(r)[1] - keelreport.measured(r)[0]) / 1e9 for r in reports]
+    rate = whole_run_rate(fastest)
+    span = 12 * 60 / rate if rate else max(lengths)
     middle_of_shortest = min(lengths) / 2
     window = (middle_of_shortest, middle_of_shortest + span)
     for i, report in enumerate(reports):
-        name = keelreport.label(report)
+        name = names[i]
         look = style.line(i)
         dense = whole_run_rate(report) / 60 * lengths[i] > 60
         # Dense sawteeth first, so that the sparse ones stay in sight.
@@ -94,7 +84,7 @@ def main():
         middle.stairs(rates, edges, baseline=None, linewidth=1.4, color=look["color"], linestyle=look["linestyle"],
                       label=f"{name}: {whole_run_rate(report):,.3g} a minute".replace("e+03", " k"))
         begin, end = keelreport.measured(report)
-        samples = [s for s in report["samples"] if begin <= s["at_ns"] <= end]
+        samples = [s for s in report["samples"] if begin <= s["at_ns"] <= end and "rss_bytes" in s]
         bottom.plot([(s["at_ns"] - begin) / 1e9 for s in samples], [s["rss_bytes"] / MIB for s in samples],
                     linewidth=1.2, label=name, **look)
     top.set_ylabel("time since last collection (s)")
@@ -110,7 +100,8 @@ def main():
     middle.set_yscale("log")
     middle.set_title("Collections")
     bottom.set_ylabel("resident (MiB)")
-    bottom.set_yscale("log")
+    if any("rss_bytes" in s for r in reports for s in r["samples"]):
+        bottom.set_yscale("log")
     bottom.set_xlabel("time since requests are measured (s)")
     bottom.set_title("The price: garbage that becomes resident between collections")
     handles = top.get_legend_handles_labels()
@@ -119,13 +110,12 @@ def main():
         handle.set_linewidth(2)
         handle.set_alpha(1)
     middle.legend(loc="center right", fontsize=7.5)
-    first = reports[0]
-    style.caption(figure, f"workload {first['workload']['name']}, {first['workload']['threads']} mutators, one run each; "
-                          f"{keelreport.machine(first)}")
-    figure.tight_layout(rect=(0, 0.015, 1, 1))
-    style.save(figure, arguments.output)
-    return 0
+    return plot
+
+
+def lacks(report):
+    return None if report["cycles"] else "has no collection to plot"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figure.run(__doc__, draw, lacks))

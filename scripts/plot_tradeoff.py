@@ -1,18 +1,18 @@
 #!/usr/bin/python3
-"""Time against space: what the collector costs for the memory a policy allows, a line a report.
+"""Time against space: what the collector costs for the memory a policy allows, a line a policy.
 
-A report of `gogc` gives a point for every GOGC; any other report gives one. Both axes are logarithmic: with proportional
+A report of `gogc` gives a line with a point for every GOGC. Any other report gives one point, and those of one collector
+and policy (GOGC, ballast, memory limit, MemBalancer, fixed goal) make a line. Both axes are logarithmic: with proportional
 growth the collector's CPU per allocated byte falls as 1 / GOGC, a straight line of slope -1 in the second panel.
 """
-import argparse
 import math
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import keelreport  # noqa: E402
-from keelreport import MIB, style  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
+from keelreport import MIB, figure, style  # noqa: E402
+from keelreport.figure import plt  # noqa: E402
 
 FITTED = (50, 800)  # between these the rule must come out
 
@@ -43,6 +43,38 @@ def points(report):
     return [(report["collector"].get("gogc_percent"), max(peaks) / MIB, 1024 * cpu / allocated, 100 * cpu / total if total else 0)]
 
 
+def policy(report):
+    """(name of the line, what its points are told by, for the label of a point)"""
+    collector = report["collector"]
+    name = collector["name"]
+    if collector.get("memory_limit_bytes"):
+        return f"{name}, memory limit", keelreport.size(collector["memory_limit_bytes"])
+    if collector.get("ballast_bytes"):
+        return f"{name}, ballast", keelreport.size(collector["ballast_bytes"])
+    goal = collector.get("goal", "")
+    if goal.startswith(("membalancer", "fixed")):
+        kind, _, value = goal.partition("=")
+        return f"{name}, {kind}", value
+    if "gogc_percent" in collector:
+        return f"{name}, GOGC", str(collector["gogc_percent"])
+    return name, ""
+
+
+def lines(reports, found):
+    """[(name, points, labels)]: reports with many points as they are, the others by policy, along the heap."""
+    result, by_policy = [], {}
+    for report, points_of_it in zip(reports, found):
+        if "parts" in report.get("results", {}):
+            result.append((keelreport.label(report), points_of_it, [str(p[0]) for p in points_of_it]))
+        else:
+            name, value = policy(report)
+            by_policy.setdefault(name, []).append((points_of_it[0], value))
+    for name, pairs in by_policy.items():
+        pairs.sort(key=lambda pair: pair[0][1])
+        result.append((name, [p for p, _ in pairs], [v for _, v in pairs]))
+    return result
+
+
 def slope(found):
     """Least squares of log cost over log GOGC within FITTED; None with fewer than two points."""
     logs = [(math.log(g), math.log(cost)) for g, _, cost, _ in found if g and FITTED[0] <= g <= FITTED[1] and cost > 0]
@@ -54,28 +86,17 @@ def slope(found):
     return sum((a - x) * (b - y) for a, b in logs) / xx if xx else None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("reports", nargs="+", help="keel reports, from any collector")
-    parser.add_argument("-o", "--output", default="tradeoff.png", help="PNG or SVG [tradeoff.png]")
-    arguments = parser.parse_args()
-    reports = keelreport.load_all(arguments.reports)
+def draw(reports, _):
     series = [points(report) for report in reports]
-    for path, found in zip(arguments.reports, series):
-        if not found:
-            print(f"plot_tradeoff.py: '{path}' does not say what its collections cost, or has none", file=sys.stderr)
-            return 2
-    style.apply()
-    figure, (space, rule) = plt.subplots(1, 2, figsize=(9.5, 4.4))
-    for i, (report, found) in enumerate(zip(reports, series)):
+    plot, (space, rule) = plt.subplots(1, 2, figsize=(9.5, 4.4))
+    for i, (name, found, labels) in enumerate(lines(reports, series)):
         look = style.line(i)
-        name = keelreport.label(report)
         marker = dict(marker="o^sDvP"[i % 6], markersize=4.5, linewidth=1.1, **look)
         space.plot([p[1] for p in found], [p[3] for p in found], label=name, **marker)
-        for n, (gogc, peak, _, share) in enumerate(found):
+        for n, ((_, peak, _, share), text) in enumerate(zip(found, labels)):
             # Every point of the first line, the ends of the others: labels on each other say nothing.
-            if gogc and (i == 0 or n in (0, len(found) - 1)):
-                space.annotate(str(gogc), (peak, share), textcoords="offset points", xytext=(4, 3), fontsize=6.5)
+            if text and (i == 0 or n in (0, len(found) - 1)):
+                space.annotate(text, (peak, share), textcoords="offset points", xytext=(4, 3), fontsize=6.5)
         with_gogc = [p for p in found if p[0]]
         fitted = slope(with_gogc)
         if len(with_gogc) > 1:
@@ -83,7 +104,7 @@ def main():
             rule.plot([p[0] for p in with_gogc], [p[2] for p in with_gogc], label=text, **marker)
     space.set_xlabel("peak heap (MiB)")
     space.set_ylabel("GC share of CPU (%)")
-    space.set_title("Time against space; labels are GOGC")
+    space.set_title("Time against space; labels are the policy's value")
     rule.set_xlabel("GOGC (%)")
     rule.set_ylabel("GC CPU (ns per KiB allocated)")
     rule.set_title("Doubling GOGC halves the cost")
@@ -92,13 +113,12 @@ def main():
         axes.set_yscale("log")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=6.5, loc="lower left")
-    first = reports[0]
-    style.caption(figure, f"workload {first['workload']['name']}, {first['workload']['threads']} mutators, n = "
-                          f"{sum(map(len, series))} points, one run each; {keelreport.machine(first)}")
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
-    style.save(figure, arguments.output)
-    return 0
+    return plot
+
+
+def lacks(report):
+    return None if points(report) else "does not say what its collections cost, or has none"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figure.run(__doc__, draw, lacks))

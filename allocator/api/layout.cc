@@ -1,6 +1,8 @@
 // Registration of layouts; see layout.h.
 #include "allocator/api/layout.h"
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -89,6 +91,30 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   // release [layout.publish]: the entry above is visible to whoever reads the count, or gets the id from us.
   detail::g_layout_count.store(id + 1, std::memory_order_release);
   return layout.id;
+}
+
+uint64_t pointer_words(const Layout& layout, uint64_t bytes) {
+  const uint64_t words = layout.large() ? bytes / kWordBytes : layout.prefix_words;
+  const uint64_t units = std::max<uint64_t>(1, words / layout.unit_words);
+  switch (layout.kind) {
+    case MapKind::kNoscan:
+      return 0;
+    case MapKind::kAllPointers:
+    case MapKind::kConservative:
+      return words;
+    case MapKind::kOneUnit:
+      return static_cast<uint64_t>(std::popcount(layout.bits));
+    case MapKind::kRepeated:
+      return units * static_cast<uint64_t>(std::popcount(layout.bits));
+    case MapKind::kLong: {
+      uint64_t set = 0;
+      for (uint32_t i = 0; i < (layout.unit_words + 63) / 64; ++i) {
+        set += static_cast<uint64_t>(std::popcount(layout.long_bits[i]));
+      }
+      return units * set;
+    }
+  }
+  return 0;
 }
 
 std::string describe_layout(const Layout& layout) {

@@ -83,6 +83,10 @@ inline uint32_t layout_count() {
   return detail::g_layout_count.load(std::memory_order_acquire);
 }
 
+/// Words of an object of `bytes` (a large one's own, a small one's slot) that hold a pointer, or may under a
+/// conservative map. An array that does not fill its slot is counted as if it did.
+uint64_t pointer_words(const Layout& layout, uint64_t bytes);
+
 /// "48 B slot, pointers at 0 2", "1024 B noscan": for reports and dumps.
 std::string describe_layout(const Layout& layout);
 

@@ -99,6 +99,17 @@ struct PauseRecord {
   int64_t own_stack_ns = -1;
 };
 
+enum class WorkerKind : uint8_t { kDedicated, kFractional, kIdle };
+
+/// A stretch in which one mark worker held work, from taking some until it handed in all it had.
+struct WorkerRecord {
+  uint32_t worker = 0;  // index; the thread for idle time has the number of its core's worker too
+  WorkerKind kind = WorkerKind::kDedicated;  // what most of its CPU time was
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  int64_t cpu_ns = 0;
+};
+
 /// Callbacks. `on_pause` runs on mutators in their slow paths: it must not block, allocate on the GC heap or
 /// throw.
 class GcListener {
@@ -112,6 +123,8 @@ class GcListener {
   /// World stops come here, from the cycle thread.
   virtual void on_world_stop(const PauseRecord& pause) = 0;
   virtual void on_cycle(const CycleRecord& cycle) = 0;
+  /// The stretches of the workers in a cycle, right after its on_cycle(). Threads: the cycle thread.
+  virtual void on_worker(uint32_t /*cycle*/, const WorkerRecord& /*stretch*/) {}
 };
 
 /// Hears everything and does nothing: a base for those who want one kind of event.
@@ -126,5 +139,6 @@ class NullListener : public GcListener {
 
 const char* to_string(CycleTrigger trigger);
 const char* to_string(PauseKind kind);
+const char* to_string(WorkerKind kind);
 
 }  // namespace keel

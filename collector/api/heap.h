@@ -87,7 +87,8 @@ struct LayoutStats {
   uint64_t spans = 0;
   uint64_t objects = 0;
   uint64_t used_bytes = 0;
-  uint64_t waste_bytes = 0;  // span bytes that hold no object
+  uint64_t waste_bytes = 0;    // span bytes that hold no object
+  uint64_t pointer_words = 0;  // of the objects' words, those that hold a pointer or may
 };
 
 class Heap {

@@ -166,6 +166,7 @@ std::vector<LayoutStats> Heap::layouts() {
         ++s.spans;
         s.objects += span.live_slots;
         s.used_bytes += span.live_slots * slot_bytes;
+        s.pointer_words += span.live_slots * pointer_words(layout, slot_bytes);
         s.waste_bytes += span.bytes() - span.live_slots * slot_bytes;
       });
     });
@@ -263,6 +264,18 @@ const char* to_string(CycleTrigger trigger) {
       return "periodic";
   }
   return "";
+}
+
+const char* to_string(WorkerKind kind) {
+  switch (kind) {
+    case WorkerKind::kDedicated:
+      return "dedicated";
+    case WorkerKind::kFractional:
+      return "fractional";
+    case WorkerKind::kIdle:
+      return "idle";
+  }
+  return "?";
 }
 
 const char* to_string(PauseKind kind) {

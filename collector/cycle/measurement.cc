@@ -74,7 +74,12 @@ void Cycle::settle(CycleRecord& record) {
   core_.pool.release_idle();
   completed_.fetch_add(1, std::memory_order_relaxed);
   remember_pause(record);
-  if (core_.config.listener != nullptr) core_.config.listener->on_cycle(record);
+  if (core_.config.listener != nullptr) {
+    core_.config.listener->on_cycle(record);
+    for (const WorkerRecord& stretch : core_.workers->take_stretches()) {
+      core_.config.listener->on_worker(record.number, stretch);
+    }
+  }
   if (core_.config.debug.walk) {
     core_.sweeper->finish();
     core_.world.stop();

@@ -79,9 +79,13 @@ TEST(MemoryLimit, AllMemoryStaysBelowItWithGogcOff) {
   std::vector<CycleRecord> all = cycles.all();
   all.pop_back();
   ASSERT_GT(all.size(), 5U);
+  // A cycle that was overrun (assists are off while the CPU limiter is on, and workers may have to wait for a
+  // core) leaves all that was allocated meanwhile live, and no goal is below what lives.
+  uint64_t live = 0;
   for (const CycleRecord& cycle : all) {
     EXPECT_EQ(cycle.trigger, CycleTrigger::kMemoryLimit);
-    EXPECT_LE(cycle.heap_goal_bytes, goal_below_limit(c.memory_limit_bytes));
+    EXPECT_LE(cycle.heap_goal_bytes, std::max(goal_below_limit(c.memory_limit_bytes), live));
+    live = cycle.heap_live_bytes;
   }
 }
 

@@ -41,6 +41,10 @@ MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer
   fractional_share_ = shares.fractional_share;
   count_ = std::min<uint32_t>(std::max(1U, count), static_cast<uint32_t>(cores_.size()));
   dedicated_ = std::min(dedicated_, count_);
+  {
+    MutexLock lock(mu_);
+    stretches_.reserve(kMostStretches);
+  }
   for (bool idle : {false, true}) {
     for (uint32_t i = 0; i < count_; ++i) workers_.push_back(std::make_unique<Worker>(memory, pool, i, idle));
   }
@@ -68,6 +72,7 @@ void MarkWorkers::begin() {
     counts_ = {};
     times_ = {};
     used_idle_ = 0;
+    stretches_.clear();
     begin_ns_ = now_ns();
     scanned_.store(0, std::memory_order_relaxed);
     active_.store(true, std::memory_order_relaxed);
@@ -172,6 +177,23 @@ MarkWorkers::Mode MarkWorkers::choose(const Worker& worker) {
   return Mode::kRest;
 }
 
+void MarkWorkers::note_stretch(const Worker& worker) {
+  if (stretches_.size() == stretches_.capacity()) return;
+  const WorkerTimes& t = worker.times;
+  const int64_t cpu_ns = t.dedicated_ns + t.fractional_ns + t.idle_ns;
+  const WorkerKind kind = worker.idle                        ? WorkerKind::kIdle
+                          : t.fractional_ns > t.dedicated_ns ? WorkerKind::kFractional
+                                                             : WorkerKind::kDedicated;
+  stretches_.push_back({worker.index, kind, worker.busy_since_ns, now_ns(), cpu_ns});
+}
+
+std::vector<WorkerRecord> MarkWorkers::take_stretches() {
+  MutexLock lock(mu_);
+  std::vector<WorkerRecord> taken(stretches_);
+  stretches_.clear();
+  return taken;
+}
+
 // The worker holds nothing any more: grey objects to the pool, sums to the cycle, then idle.
 void MarkWorkers::hand_in(Worker& worker) {
   worker.marker.flush();
@@ -182,6 +204,7 @@ void MarkWorkers::hand_in(Worker& worker) {
     times_.dedicated_ns += worker.times.dedicated_ns;
     times_.fractional_ns += worker.times.fractional_ns;
     times_.idle_ns += worker.times.idle_ns;
+    note_stretch(worker);
     if (worker.times.idle_ns > 0 && !worker.used_idle) ++used_idle_;
     worker.used_idle = worker.used_idle || worker.times.idle_ns > 0;
     worker.times = {};
@@ -223,6 +246,7 @@ void MarkWorkers::mark(Worker& worker) {
       }
       pool_.become_busy();
       worker.holds.store(true, std::memory_order_relaxed);
+      worker.busy_since_ns = now_ns();
       busy = true;
     }
     if (mode == Mode::kIdle) idle_running_.fetch_add(1, std::memory_order_relaxed);

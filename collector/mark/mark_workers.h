@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "collector/api/events.h"
 #include "collector/mark/marker.h"
 #include "collector/pacing/pacer.h"
 #include "collector/world/world.h"
@@ -62,6 +63,8 @@ class MarkWorkers {
   /// Exact when the pool is quiet: a worker adds its sums before it becomes idle.
   [[nodiscard]] MarkCounts counts();
   [[nodiscard]] WorkerTimes times();
+  /// What workers did when since begin(), the first kMostStretches; leaves none. After wait_until_left().
+  [[nodiscard]] std::vector<WorkerRecord> take_stretches();
   [[nodiscard]] uint32_t dedicated() const { return dedicated_; }
   [[nodiscard]] uint32_t fractional() const { return count_ - dedicated_; }
   /// Every worker marks all the time while this is on. Threads: the cycle thread.
@@ -75,6 +78,7 @@ class MarkWorkers {
  private:
   static constexpr uint64_t kQuantumBytes = 64 * kKiB;
   static constexpr uint64_t kIdleQuantumBytes = 16 * kKiB;
+  static constexpr size_t kMostStretches = 4096;
   enum class Mode { kDedicated, kFractional, kIdle, kRest };
 
   struct Worker {
@@ -83,6 +87,7 @@ class MarkWorkers {
     Marker marker;
     int64_t fractional_used_ns = 0;
     WorkerTimes times;
+    int64_t busy_since_ns = 0;
     const uint32_t index;  // of its core
     const bool idle;       // the thread for idle time
     bool used_idle = false;
@@ -95,6 +100,7 @@ class MarkWorkers {
   void run(Worker& worker);
   void mark(Worker& worker);
   void hand_in(Worker& worker);
+  void note_stretch(const Worker& worker) KEEL_REQUIRES(mu_);
   void rest(const Worker& worker);
   Mode choose(const Worker& worker);
   void lower_class(Worker& worker);
@@ -120,6 +126,7 @@ class MarkWorkers {
   int64_t begin_ns_ = 0;
   MarkCounts counts_ KEEL_GUARDED_BY(mu_);
   WorkerTimes times_ KEEL_GUARDED_BY(mu_);
+  std::vector<WorkerRecord> stretches_ KEEL_GUARDED_BY(mu_);  // never grows beyond what was reserved
   uint32_t used_idle_ KEEL_GUARDED_BY(mu_) = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

@@ -10,7 +10,7 @@
 
 namespace keel {
 
-enum class Unit { kCount, kNanoseconds, kBytes, kPerSecond, kShare };
+enum class Unit { kCount, kNanoseconds, kBytes, kPerSecond, kShare, kRatio };
 enum class Better { kLower, kHigher, kNeither };
 
 struct Fact {

@@ -22,10 +22,13 @@
 #include "allocator/base/result.h"
 #include "collector/api/events.h"
 #include "collector/api/heap.h"
+#include "reports/api/interval_log.h"
 #include "reports/api/log_histogram.h"
 #include "reports/recorder/pause_log.h"
 
 namespace keel {
+
+class Utilization;
 
 /// A collection of a collector that is not Keel: what its hooks tell, and nothing else.
 struct ForeignCycle {
@@ -64,6 +67,7 @@ struct RecorderOptions {
   bool anonymous = false;
   int64_t sample_interval_ns = 10'000'000;
   std::string events_path;
+  nlohmann::json about = nlohmann::json::object();  // workload and collector, for the first line of events
 };
 
 class RunRecorder final : public GcListener {
@@ -78,7 +82,7 @@ class RunRecorder final : public GcListener {
   void end_measured();
   /// Memory: set up, ballast taken, first request not yet served.
   void note_rss_start();
-  /// Memory: after the final collection.
+  /// Memory: after the final collection; request logs, which are not the run's, are left out.
   void note_rss_end();
   /// Stops sampler and control thread; nothing is recorded after. Idempotent.
   void finish();
@@ -89,6 +93,7 @@ class RunRecorder final : public GcListener {
   void on_pause(void* thread_data, const PauseRecord& pause) override;
   void on_world_stop(const PauseRecord& pause) override;
   void on_cycle(const CycleRecord& cycle) override;
+  void on_worker(uint32_t cycle, const WorkerRecord& stretch) override;
 
   /// From another collector.
   void add_foreign_cycle(const ForeignCycle& cycle);
@@ -96,6 +101,9 @@ class RunRecorder final : public GcListener {
   void add_thread(ThreadUse use);
   /// Adds to the run's request latencies. Threads: any.
   void add_latency(const LogHistogram& histogram);
+  /// A log for one thread's requests, those behind add_latency(): for metered latency. Lives as long as the
+  /// recorder; read by the report of a complete run, when its thread has stopped. Threads: any.
+  IntervalLog& request_log();
 
   /// The report. `sections` brings workload, collector, results, and memstats and heap_by_layout where known.
   nlohmann::json report(const nlohmann::json& sections, bool complete);
@@ -118,7 +126,10 @@ class RunRecorder final : public GcListener {
   [[nodiscard]] uint64_t assist_ns_of(uint32_t thread) KEEL_REQUIRES(mu_);
   static nlohmann::json total_json(PauseKind kind, uint32_t thread, const LogHistogram& histogram);
   void keep_longest(const PauseRecord& pause) KEEL_REQUIRES(mu_);
+  [[nodiscard]] nlohmann::json utilization_json(uint64_t mutators) KEEL_REQUIRES(mu_);
+  [[nodiscard]] nlohmann::json metered_json() KEEL_REQUIRES(mu_);
   void write_event(const nlohmann::json& line) KEEL_REQUIRES(mu_);
+  [[nodiscard]] nlohmann::json sample_json(const Sample& sample) const;
   [[nodiscard]] nlohmann::json pause_json(const PauseRecord& pause) const;
   [[nodiscard]] nlohmann::json cycle_json(const CycleRecord& cycle) const;
   [[nodiscard]] nlohmann::json foreign_json(const ForeignCycle& cycle) const;
@@ -142,20 +153,28 @@ class RunRecorder final : public GcListener {
   uint64_t gone_dropped_ KEEL_GUARDED_BY(mu_) = 0;
   std::vector<PauseRecord> world_stops_ KEEL_GUARDED_BY(mu_);
   std::vector<PauseRecord> longest_ KEEL_GUARDED_BY(mu_);  // min-heap by duration
+  // Every interruption of a single mutator, for utilisation; world stops are above. 64 MiB of addresses: a
+  // hundred thousand a second for more than a minute.
+  IntervalLog held_up_ KEEL_GUARDED_BY(mu_){size_t{1} << 23};
   LogHistogram stop_totals_[2] KEEL_GUARDED_BY(mu_);
   std::vector<CycleRecord> cycles_ KEEL_GUARDED_BY(mu_);
+  static constexpr size_t kMostWork = 100'000;  // stretches of workers; further ones are counted as dropped
+  std::vector<std::pair<uint32_t, WorkerRecord>> work_ KEEL_GUARDED_BY(mu_);
+  uint64_t dropped_work_ KEEL_GUARDED_BY(mu_) = 0;
   std::vector<ForeignCycle> foreign_cycles_ KEEL_GUARDED_BY(mu_);
   std::vector<Sample> samples_ KEEL_GUARDED_BY(mu_);
   std::vector<ThreadUse> threads_ KEEL_GUARDED_BY(mu_);
   LogHistogram latency_ KEEL_GUARDED_BY(mu_);
+  std::vector<std::unique_ptr<IntervalLog>> request_logs_ KEEL_GUARDED_BY(mu_);
   LogHistogram hiccups_;  // written by the control thread alone
   uint64_t dropped_samples_ KEEL_GUARDED_BY(mu_) = 0;
   std::FILE* events_ KEEL_GUARDED_BY(mu_) = nullptr;
   int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t finished_ns_ KEEL_GUARDED_BY(mu_) = -1;
-  uint64_t rss_start_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t rss_start_ KEEL_GUARDED_BY(mu_) = 0;  // without the logs above, which are not the run's
   uint64_t rss_end_ KEEL_GUARDED_BY(mu_) = 0;
+  uint64_t peak_rss_ KEEL_GUARDED_BY(mu_) = 0;  // at note_rss_end(): before the report is made
   uint64_t virtual_bytes_ KEEL_GUARDED_BY(mu_) = 0;
 
   // relaxed [recorder.stop]: the threads look every millisecond; joining orders the rest.
@@ -169,6 +188,8 @@ Result<bool> write_report(const nlohmann::json& report, const std::string& path)
 /// Error text if `path` cannot become a report: checked before the run, so that nothing is lost after it.
 Result<bool> check_report_path(const std::string& option, const std::string& path);
 
+/// One entry a window, 1-2-5 steps from 10 us: utilization, bounded, without_assists.
+nlohmann::json mmu_json(const Utilization& all, const Utilization& without_assists);
 /// {"relative_error": ..., "buckets": [[lower_ns, upper_ns, count], ...]}
 nlohmann::json histogram_json(const LogHistogram& histogram);
 /// count, p50_ns ... p99_99_ns (where the count allows), max_ns, histogram.

@@ -13,6 +13,8 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "reports/analysis/metered_latency.h"
+#include "reports/analysis/utilization.h"
 #include "reports/api/run_recorder.h"
 #include "reports/recorder/environment.h"
 
@@ -26,6 +28,17 @@ nlohmann::json histogram_json(const LogHistogram& histogram) {
     buckets.push_back({lower, upper, count});
   });
   return {{"relative_error", LogHistogram::kRelativeError}, {"buckets", std::move(buckets)}};
+}
+
+nlohmann::json mmu_json(const Utilization& all, const Utilization& without_assists) {
+  json out = json::array();
+  for (const int64_t window : all.windows(10 * kMicrosecond)) {
+    out.push_back({{"window_ns", window},
+                   {"utilization", all.mmu(window)},
+                   {"bounded", all.bmu(window)},
+                   {"without_assists", without_assists.mmu(window)}});
+  }
+  return out;
 }
 
 nlohmann::json latency_json(const LogHistogram& h) {
@@ -108,6 +121,18 @@ nlohmann::json RunRecorder::pause_json(const PauseRecord& p) const {
                        {"rest", std::max<int64_t>(0, p.duration_ns - p.wait_ns - p.own_stack_ns)}};
   }
   return out;
+}
+
+nlohmann::json RunRecorder::sample_json(const Sample& s) const {
+  json sample{{"at_ns", since_start(s.at_ns)}, {"rss_bytes", s.rss_bytes}};
+  if (s.heap.heap_bytes) sample["heap_bytes"] = *s.heap.heap_bytes;
+  if (s.heap.goal_bytes && *s.heap.goal_bytes < uint64_t{1} << 62)
+    sample["heap_goal_bytes"] = *s.heap.goal_bytes;
+  if (s.heap.last_gc_unix_ns && *s.heap.last_gc_unix_ns != 0) {
+    sample["last_gc_ns"] = *s.heap.last_gc_unix_ns - started_unix_ns_;
+  }
+  if (s.heap.num_gc) sample["num_gc"] = *s.heap.num_gc;
+  return sample;
 }
 
 nlohmann::json RunRecorder::cycle_json(const CycleRecord& c) const {
@@ -223,6 +248,54 @@ nlohmann::json RunRecorder::total_json(PauseKind kind, uint32_t thread, const Lo
   return total;
 }
 
+// Absent where a single interruption is missing, in the rings or here: the curve would flatter.
+nlohmann::json RunRecorder::utilization_json(uint64_t mutators) {
+  uint64_t missing = held_up_.dropped() + gone_dropped_;
+  for (const auto& log : logs_) missing += log->dropped();
+  if (missing != 0 || (world_stops_.empty() && held_up_.size() == 0)) return json::array();
+  const int64_t end = finished_ns_ >= 0 ? finished_ns_ : now_ns();
+  const int64_t from = measured_begin_ns_ >= 0 ? measured_begin_ns_ : started_ns_;
+  const int64_t to = measured_end_ns_ >= 0 ? measured_end_ns_ : end;
+  std::vector<Interruption> all;
+  std::vector<Interruption> without_assists;
+  auto add = [&](const Interruption& i) {
+    all.push_back(i);
+    if (static_cast<PauseKind>(i.cause) != PauseKind::kAssist) without_assists.push_back(i);
+  };
+  for (const PauseRecord& p : world_stops_) {
+    add({p.begin_ns, p.begin_ns + p.duration_ns, 1, static_cast<uint32_t>(p.kind)});
+  }
+  const double share = 1 / static_cast<double>(std::max<uint64_t>(1, mutators));
+  held_up_.for_each([&](const IntervalLog::Interval& i) { add({i.begin_ns, i.end_ns, share, i.kind}); });
+  return mmu_json(Utilization(std::move(all), from, to), Utilization(std::move(without_assists), from, to));
+}
+
+nlohmann::json RunRecorder::metered_json() {
+  json out = json::array();
+  std::vector<IntervalLog::Interval> requests;
+  for (const auto& log : request_logs_) {
+    if (log->dropped() != 0) return out;
+    requests.reserve(requests.size() + log->size());
+    log->for_each([&](const IntervalLog::Interval& r) { requests.push_back(r); });
+  }
+  if (requests.empty()) return out;
+  const MeteredLatency metered(std::move(requests));
+  const int64_t span = metered.span_ns();
+  std::vector<int64_t> windows;
+  for (const int64_t w : {kMillisecond, 10 * kMillisecond, 100 * kMillisecond, kSecond}) {
+    if (w < span) windows.push_back(w);
+  }
+  windows.push_back(span);
+  for (const int64_t window : windows) {
+    LogHistogram histogram;
+    metered.record(window, histogram);
+    json row = latency_json(histogram);
+    row["window_ns"] = window;
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
 nlohmann::json RunRecorder::run_json() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -232,7 +305,8 @@ nlohmann::json RunRecorder::run_json() {
            {"wall_ns", end - started_ns_},
            {"user_cpu_ns", ns(usage.ru_utime)},
            {"system_cpu_ns", ns(usage.ru_stime)},
-           {"peak_rss_bytes", process_memory().peak_resident_bytes}};
+           {"peak_rss_bytes", std::max({peak_rss_ != 0 ? peak_rss_ : process_memory().peak_resident_bytes,
+                                        rss_start_, rss_end_})}};  // the kernel counts both a little apart
   if (measured_begin_ns_ >= 0) {
     const int64_t measured_end = measured_end_ns_ >= 0 ? measured_end_ns_ : end;
     run["measured"] = {{"begin_ns", since_start(measured_begin_ns_)}, {"end_ns", since_start(measured_end)}};
@@ -267,17 +341,7 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
             [](const PauseRecord& a, const PauseRecord& b) { return a.begin_ns < b.begin_ns; });
   for (const PauseRecord& pause : longest) pauses.push_back(pause_json(pause));
   json samples = json::array();
-  for (const Sample& s : samples_) {
-    json sample{{"at_ns", since_start(s.at_ns)}, {"rss_bytes", s.rss_bytes}};
-    if (s.heap.heap_bytes) sample["heap_bytes"] = *s.heap.heap_bytes;
-    if (s.heap.goal_bytes && *s.heap.goal_bytes < uint64_t{1} << 62)
-      sample["heap_goal_bytes"] = *s.heap.goal_bytes;
-    if (s.heap.last_gc_unix_ns && *s.heap.last_gc_unix_ns != 0) {
-      sample["last_gc_ns"] = *s.heap.last_gc_unix_ns - started_unix_ns_;
-    }
-    if (s.heap.num_gc) sample["num_gc"] = *s.heap.num_gc;
-    samples.push_back(std::move(sample));
-  }
+  for (const Sample& s : samples_) samples.push_back(sample_json(s));
   json threads = json::array();
   for (const ThreadUse& t : threads_) {
     json thread{{"id", t.id},
@@ -311,20 +375,50 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
   out["cycles"] = std::move(cycles);
   out["pauses"] = std::move(pauses);
   out["pause_totals"] = pause_totals();
+  if (!work_.empty()) {
+    json work = json::array();
+    for (const auto& [cycle, w] : work_) {
+      work.push_back({{"cycle", cycle},
+                      {"worker", w.worker},
+                      {"kind", to_string(w.kind)},
+                      {"begin_ns", since_start(w.begin_ns)},
+                      {"duration_ns", w.end_ns - w.begin_ns},
+                      {"cpu_ns", w.cpu_ns}});
+    }
+    out["work"] = std::move(work);
+  }
   out["threads"] = std::move(threads);
   out["samples"] = std::move(samples);
   json latency = json::object();
   if (latency_.count() != 0) latency["simple"] = latency_json(latency_);
+  if (complete) {
+    if (json metered = metered_json(); !metered.empty()) latency["metered"] = std::move(metered);
+  }
   latency["hiccup"] = latency_json(hiccups_);
   out["latency"] = std::move(latency);
+  const json workload = out.value("workload", json::object());
+  if (json mmu = utilization_json(workload.value("threads", uint64_t{1})); !mmu.empty()) {
+    out["mmu"] = std::move(mmu);
+  }
   uint64_t recorded = cycles_.size() + foreign_cycles_.size() + world_stops_.size() + samples_.size();
-  uint64_t dropped = dropped_samples_ + gone_dropped_;
-  recorded += gone_recorded_;
+  uint64_t dropped = dropped_samples_ + gone_dropped_ + dropped_work_;
+  recorded += gone_recorded_ + work_.size();
   for (const auto& log : logs_) {
     recorded += log->recorded();
     dropped += log->dropped();
   }
   out["events"] = {{"recorded", recorded}, {"dropped", dropped}};
+  out["events"]["interruption_bytes"] = held_up_.bytes();
+  if (complete) {
+    uint64_t request_bytes = 0;
+    uint64_t dropped_requests = 0;
+    for (const auto& log : request_logs_) {
+      request_bytes += log->bytes();
+      dropped_requests += log->dropped();
+    }
+    if (request_bytes != 0) out["events"]["request_bytes"] = request_bytes;
+    if (dropped_requests != 0) out["events"]["dropped_requests"] = dropped_requests;
+  }
   return out;
 }
 

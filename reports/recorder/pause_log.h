@@ -65,7 +65,7 @@ class PauseLog {
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
-  static constexpr uint64_t kCapacity = 1024;
+  static constexpr uint64_t kCapacity = 4096;
   uint32_t thread_;
   std::string name_;
   std::array<LogHistogram, kPauseKinds> totals_;

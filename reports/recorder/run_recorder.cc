@@ -12,6 +12,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
 #include "reports/output/gctrace.h"
+#include "reports/recorder/environment.h"
 
 namespace keel {
 namespace {
@@ -21,6 +22,9 @@ constexpr size_t kLongest = 10000;
 // Preallocated samples: more than half an hour at the default interval.
 constexpr size_t kMostSamples = 200000;
 constexpr int64_t kControlSleepNs = 1'000'000;
+// Of one thread: 256 MiB of addresses.
+constexpr size_t kMostRequests = size_t{1} << 25;
+static_assert(kPauseKinds <= IntervalLog::kKinds);
 
 bool longer(const PauseRecord& a, const PauseRecord& b) { return a.duration_ns > b.duration_ns; }
 
@@ -51,7 +55,11 @@ Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
         return Error{"option --events: '" + options_.events_path +
                      "' cannot be written: " + std::strerror(errno)};
       }
-      write_event({{"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}});
+      nlohmann::json head{
+          {"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}};
+      head.update(options_.about);
+      head["environment"] = environment_json(options_.anonymous);
+      write_event(head);
     }
   }
   sampler_ = std::thread([this] { sample_loop(); });
@@ -62,25 +70,34 @@ Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
 void RunRecorder::begin_measured() {
   MutexLock lock(mu_);
   measured_begin_ns_ = now_ns();
+  if (events_ != nullptr) write_event({{"measured", {{"begin_ns", since_start(measured_begin_ns_)}}}});
 }
 
 void RunRecorder::end_measured() {
   MutexLock lock(mu_);
   measured_end_ns_ = now_ns();
+  if (events_ != nullptr) write_event({{"measured", {{"end_ns", since_start(measured_end_ns_)}}}});
 }
 
 void RunRecorder::note_rss_start() {
   const ProcessMemory memory = process_memory();
   MutexLock lock(mu_);
-  rss_start_ = memory.resident_bytes;
+  rss_start_ = memory.resident_bytes - std::min(memory.resident_bytes, held_up_.bytes());
 }
 
 void RunRecorder::note_rss_end() {
   const ProcessMemory memory = process_memory();
   const uint64_t reserved = reserved_ ? reserved_() : 0;
   MutexLock lock(mu_);
-  rss_end_ = memory.resident_bytes;
-  virtual_bytes_ = memory.virtual_bytes - std::min(memory.virtual_bytes, reserved);
+  uint64_t log_bytes = held_up_.bytes();
+  uint64_t log_addresses = held_up_.address_bytes();
+  for (const auto& log : request_logs_) {
+    log_bytes += log->bytes();
+    log_addresses += log->address_bytes();
+  }
+  rss_end_ = memory.resident_bytes - std::min(memory.resident_bytes, log_bytes);
+  peak_rss_ = memory.peak_resident_bytes;
+  virtual_bytes_ = memory.virtual_bytes - std::min(memory.virtual_bytes, reserved + log_addresses);
 }
 
 void RunRecorder::finish() {
@@ -149,6 +166,15 @@ void RunRecorder::on_cycle(const CycleRecord& cycle) {
   if (events_ != nullptr) write_event({{"cycle", cycle_json(cycle)}});
 }
 
+void RunRecorder::on_worker(uint32_t cycle, const WorkerRecord& stretch) {
+  MutexLock lock(mu_);
+  if (work_.size() < kMostWork) {
+    work_.emplace_back(cycle, stretch);
+  } else {
+    ++dropped_work_;
+  }
+}
+
 void RunRecorder::add_foreign_cycle(const ForeignCycle& cycle) {
   MutexLock lock(mu_);
   foreign_cycles_.push_back(cycle);
@@ -165,6 +191,12 @@ void RunRecorder::add_latency(const LogHistogram& histogram) {
   latency_.merge(histogram);
 }
 
+IntervalLog& RunRecorder::request_log() {
+  MutexLock lock(mu_);
+  request_logs_.push_back(std::make_unique<IntervalLog>(kMostRequests));
+  return *request_logs_.back();
+}
+
 void RunRecorder::keep_longest(const PauseRecord& pause) {
   longest_.push_back(pause);
   std::push_heap(longest_.begin(), longest_.end(), longer);
@@ -175,11 +207,14 @@ void RunRecorder::keep_longest(const PauseRecord& pause) {
 
 void RunRecorder::drain_logs() {
   for (auto& log : logs_) drain_log(*log);
+  // Every millisecond, so that a killed run has lost no more: a flush for each of a burst would hold up all.
+  if (events_ != nullptr) std::fflush(events_);
 }
 
 void RunRecorder::drain_log(PauseLog& log) {
   log.drain([this](const PauseRecord& pause) KEEL_REQUIRES(mu_) {
     keep_longest(pause);
+    held_up_.add(pause.begin_ns, pause.begin_ns + pause.duration_ns, static_cast<uint32_t>(pause.kind));
     if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
   });
 }
@@ -187,7 +222,6 @@ void RunRecorder::drain_log(PauseLog& log) {
 void RunRecorder::write_event(const nlohmann::json& line) {
   const std::string text = line.dump() + "\n";
   std::fwrite(text.data(), 1, text.size(), events_);
-  std::fflush(events_);
 }
 
 void RunRecorder::sample_loop() {
@@ -198,14 +232,13 @@ void RunRecorder::sample_loop() {
     const Sample sample{now_ns(), resident_bytes(), heap};
     {
       MutexLock lock(mu_);
-      drain_logs();
       if (samples_.size() < kMostSamples) {
         samples_.push_back(sample);
       } else {
         ++dropped_samples_;
       }
       if (events_ != nullptr) {
-        write_event({{"sample", {{"at_ns", since_start(sample.at_ns)}, {"rss_bytes", sample.rss_bytes}}}});
+        write_event({{"sample", sample_json(sample)}});
       }
     }
     next = std::max(next + options_.sample_interval_ns, now_ns());
@@ -222,6 +255,9 @@ void RunRecorder::control_loop() {
     timespec pause{0, kControlSleepNs};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
     hiccups_.record(std::max<int64_t>(0, now_ns() - before - kControlSleepNs));
+    // Outside what is measured here, and often enough that a ring of 4,096 holds a burst of sweep shares.
+    MutexLock lock(mu_);
+    drain_logs();
   }
 }
 

@@ -1,16 +1,25 @@
-// gcreport: what a run, or two sides of many runs, say. Subcommands: summary, compare, validate.
-#include <fmt/format.h>
+// gcreport: what a run, or many runs of many collectors, say. The command line; the work is in the files
+// beside it and in reports/analysis, import and export.
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "reports/analysis/identities.h"
 #include "reports/analysis/run_facts.h"
-#include "reports/analysis/statistics.h"
+#include "reports/api/run_recorder.h"
+#include "reports/document/report_stream.h"
+#include "reports/export/export.h"
+#include "reports/import/import.h"
 #include "reports/recorder/build_facts.h"
+#include "reports/tool/compare.h"
+#include "reports/tool/html_page.h"
+#include "reports/tool/summary.h"
 
 namespace {
 
@@ -22,228 +31,194 @@ using nlohmann::json;
   std::exit(2);
 }
 
-json read_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) bad_input("'" + path + "' cannot be read");
-  json report = json::parse(file, nullptr, false);
-  if (report.is_discarded()) bad_input("'" + path + "' is not JSON");
-  return report;
-}
-
-// A report this tool may read figures from: right schema, right version.
+// A report this tool may read figures from: right schema, right version, valid.
 json load(const std::string& path) {
-  json report = read_file(path);
-  if (!report.is_object() || report.value("schema", json()) != "keel.report")
-    bad_input("'" + path + "' is not a keel.report");
-  if (report.value("schema_version", json()) != 1)
-    bad_input("'" + path + "' has another schema_version than 1");
-  if (const std::string fault = first_fault(report); !fault.empty())
+  Result<json> report = read_report_file(path);
+  if (!report) bad_input(report.error());
+  if (const std::string fault = first_fault(report.value()); !fault.empty())
     bad_input("'" + path + "' is not valid: " + fault);
-  return report;
+  return std::move(report).value();
 }
 
-using Row = std::vector<std::string>;
-
-void print_table(const std::vector<Row>& rows, bool markdown) {
-  std::vector<size_t> widths(rows[0].size(), 0);
-  auto width = [](const std::string& s) {
-    size_t n = 0;
-    for (char c : s) n += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
-    return n;
-  };
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
-  }
-  for (size_t r = 0; r < rows.size(); ++r) {
-    std::string line = markdown ? "| " : "";
-    for (size_t i = 0; i < rows[r].size(); ++i) {
-      const std::string pad(widths[i] - width(rows[r][i]), ' ');
-      line += i == 0 ? rows[r][i] + pad : pad + rows[r][i];
-      if (i + 1 < rows[r].size()) line += markdown ? " | " : "  ";
+int validate(const std::vector<std::string>& files) {
+  int status = 0;
+  for (const std::string& path : files) {
+    std::string fault;
+    if (path == "-") {
+      fault = first_fault(std::cin);
+    } else {
+      std::ifstream file(path, std::ios::binary);
+      if (!file) bad_input("'" + path + "' cannot be read: " + std::strerror(errno));
+      fault = first_fault(file);
     }
-    while (!markdown && !line.empty() && line.back() == ' ') line.pop_back();
-    std::cout << line << (markdown ? " |" : "") << "\n";
-    if (markdown && r == 0) {
-      std::cout << "|";
-      for (size_t i = 0; i < widths.size(); ++i) std::cout << (i == 0 ? "---|" : "---:|");
-      std::cout << "\n";
-    }
+    std::cout << path << ": " << (fault.empty() ? "valid" : fault) << "\n";
+    if (!fault.empty()) status = 1;
+  }
+  return status;
+}
+
+int import(const std::string& path, const std::string& format, const std::string& workload,
+           const std::string& output) {
+  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
+  Result<json> report = Error{""};
+  if (path == "-") {
+    report = import_log(std::cin, format, workload);
+  } else {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) bad_input("'" + path + "' cannot be read: " + std::strerror(errno));
+    report = import_log(file, format, workload);
+  }
+  if (!report) bad_input("'" + path + "': " + report.error());
+  const json& counts = report.value()["import"];
+  if (const Result<bool> written = write_report(report.value(), output); !written) bad_input(written.error());
+  std::cerr << "gcreport: " << counts.value("lines", 0) << " lines of " << counts.value("format", "?") << ", "
+            << counts.value("read", 0) << " read, " << counts.value("ignored", 0) << " known and ignored, "
+            << counts.value("unread", 0) << " not understood\n";
+  for (const json& line : counts.value("unread_lines", json::array())) {
+    std::cerr << "  line " << line["line"] << ": " << line["text"].get<std::string>() << "\n";
+  }
+  return 0;
+}
+
+// "-": standard output. A file is complete or not there.
+void write_text(const std::string& text, const std::string& output) {
+  if (output == "-") {
+    std::cout << text << std::flush;
+    return;
+  }
+  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
+  const std::string temporary = output + ".tmp." + std::to_string(getpid());
+  std::ofstream file(temporary, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file || std::rename(temporary.c_str(), output.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    std::remove(temporary.c_str());
+    bad_input("'" + output + "' cannot be written: " + why);
   }
 }
 
-std::string machine_of(const json& report) {
-  const json e = report.value("environment", json::object());
-  return e.value("cpu_model", "?") + ", " + std::to_string(e.value("cores", 0)) + " cores, " +
-         e.value("kernel", "?");
-}
-
-int summary(const std::vector<std::string>& files, bool markdown) {
+int export_to(const std::vector<std::string>& files, const std::string& format, const ExportOptions& options,
+              const std::string& output) {
+  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
   std::vector<json> reports;
   for (const std::string& file : files) reports.push_back(load(file));
-  Row head{"run"};
-  for (const json& r : reports)
-    head.push_back(run_label(r) + (r.value("complete", false) ? "" : " (incomplete)"));
-  std::vector<Row> rows{head};
-  std::string group;
-  for (const Fact& fact : run_facts()) {
-    Row row{fact.name};
-    bool any = false;
-    for (const json& r : reports) {
-      const auto value = fact.read(r);
-      any = any || value.has_value();
-      row.push_back(show(value, fact.unit));
-    }
-    if (!any) continue;
-    if (fact.group != group && !markdown) {
-      group = fact.group;
-      rows.push_back(Row(head.size()));
-    }
-    rows.push_back(row);
+  std::ostringstream text;
+  if (const Result<bool> done = export_reports(format, reports, options, text); !done) {
+    bad_input(done.error());
   }
-  std::cout << "workload " << reports[0]["workload"].value("name", "?") << ", " << machine_of(reports[0])
-            << "\n\n";
-  print_table(rows, markdown);
+  write_text(text.str(), output);
   return 0;
 }
 
-struct Side {
-  std::string label;
-  std::vector<json> reports;
-};
-
-std::vector<double> values_of(const Side& side, const Fact& fact) {
-  std::vector<double> values;
-  for (const json& r : side.reports) {
-    if (const auto v = fact.read(r)) values.push_back(*v);
-  }
-  return values;
-}
-
-std::string with_interval(const std::vector<double>& values, Unit unit) {
-  if (values.empty()) return "-";
-  std::string text = show(median(values), unit);
-  if (const auto i = median_interval(values))
-    text += " [" + show(i->low, unit) + ", " + show(i->high, unit) + "]";
-  return text;
-}
-
-struct Comparison {
-  std::vector<double> a;
-  std::vector<double> b;
-  std::optional<double> ratio;
-  std::optional<Interval> interval;
-  std::optional<double> p;
-};
-
-Comparison compare_fact(const Side& a, const Side& b, const Fact& fact) {
-  Comparison c{values_of(a, fact), values_of(b, fact), {}, {}, {}};
-  if (c.a.empty() || c.b.empty()) return c;
-  if (median(c.b) > 0 && median(c.a) > 0) c.ratio = median(c.a) / median(c.b);
-  c.interval = ratio_interval(c.a, c.b);
-  c.p = mann_whitney_p(c.a, c.b);
-  return c;
-}
-
-int compare(const Side& a, const Side& b, bool markdown, bool as_json) {
-  std::vector<Row> rows{{"", a.label + " (n=" + std::to_string(a.reports.size()) + ")",
-                         b.label + " (n=" + std::to_string(b.reports.size()) + ")", "ratio", "95 %", "p"}};
-  json out{{"a", a.label}, {"b", b.label}, {"facts", json::array()}};
-  std::vector<double> ratios;
-  for (const Fact& fact : run_facts()) {
-    const Comparison c = compare_fact(a, b, fact);
-    if (c.a.empty() && c.b.empty()) continue;
-    const bool significant = c.p && *c.p < 0.05;
-    if (c.ratio && fact.better != Better::kNeither) {
-      ratios.push_back(fact.better == Better::kLower ? *c.ratio : 1 / *c.ratio);
-    }
-    rows.push_back(
-        {fact.name, with_interval(c.a, fact.unit), with_interval(c.b, fact.unit),
-         c.ratio ? fmt::format("{:.3f}", *c.ratio) : "-",
-         c.interval ? fmt::format("{:.3f} … {:.3f}", c.interval->low, c.interval->high) : "-",
-         !c.p ? "-" : (significant ? fmt::format("{:.3f}", *c.p) : fmt::format("~ {:.3f}", *c.p))});
-    json row{{"name", fact.name}, {"a", c.a}, {"b", c.b}};
-    if (c.ratio) row["ratio"] = *c.ratio;
-    if (c.interval) row["ratio_95"] = {c.interval->low, c.interval->high};
-    if (c.p) row["p"] = *c.p;
-    out["facts"].push_back(row);
-  }
-  if (!ratios.empty()) {
-    rows.push_back({"geometric mean (below 1: " + a.label + " is better)", "", "",
-                    fmt::format("{:.3f}", geometric_mean(ratios)), "", ""});
-    out["geometric_mean"] = geometric_mean(ratios);
-  }
-  if (as_json) {
-    std::cout << out.dump(1) << "\n";
-    return 0;
-  }
-  print_table(rows, markdown);
-  std::cout << "\nmedian [95 % interval from order statistics, n >= 6]; ratio of medians with bootstrap "
-               "interval; p by "
-               "Mann-Whitney; ~ not significant at 5 %\n";
-  return 0;
-}
-
-void refuse_other_machines(const std::vector<const Side*>& sides, bool anyway) {
-  std::string first;
-  std::string workload;
-  for (const Side* side : sides) {
-    for (const json& r : side->reports) {
-      const std::string machine = machine_of(r);
-      if (first.empty()) first = machine;
-      if (machine != first && !anyway)
-        bad_input("runs of different machines: '" + first + "' and '" + machine +
-                  "' (--anyway compares them)");
-      const std::string name = r["workload"].value("name", "?");
-      if (workload.empty()) workload = name;
-      if (name != workload) bad_input("runs of different workloads: '" + workload + "' and '" + name + "'");
-    }
-  }
-}
-
-// The group of a report under --by: a few short names, or a JSON pointer.
+// The group of a report under --by: what tables call it, a few short names, or a JSON pointer.
 std::string key_of(const json& report, const std::string& by) {
-  static const std::map<std::string, std::string> kShort{
-      {"collector", "/collector/name"},        {"gogc", "/collector/gogc_percent"},
-      {"ballast", "/collector/ballast_bytes"}, {"barrier", "/collector/barrier"},
-      {"threads", "/workload/threads"},        {"roots", "/collector/roots"}};
+  if (by == "label") return run_label(report);
+  static const std::map<std::string, std::string> kShort{{"collector", "/collector/name"},
+                                                         {"gogc", "/collector/gogc_percent"},
+                                                         {"ballast", "/collector/ballast_bytes"},
+                                                         {"barrier", "/collector/barrier"},
+                                                         {"transitions", "/collector/transitions"},
+                                                         {"goal", "/collector/goal"},
+                                                         {"threads", "/workload/threads"},
+                                                         {"roots", "/collector/roots"},
+                                                         {"workload", "/workload/name"}};
   const auto found = kShort.find(by);
   const std::string path = found != kShort.end() ? found->second : by;
-  if (path.empty() || path[0] != '/')
-    bad_input("option --by: '" + by +
-              "' is not one of collector, gogc, ballast, barrier, threads, roots, or a JSON pointer");
-  const json::json_pointer pointer(path);
-  if (!report.contains(pointer)) return "absent";
-  const json& value = report[pointer];
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  if (path.empty() || path[0] != '/') {
+    std::string names = "label, ";
+    for (const auto& [name, pointer] : kShort) names += name + ", ";
+    bad_input("option --by: '" + by + "' is not one of " + names + "or a JSON pointer");
+  }
+  try {
+    const json::json_pointer pointer(path);
+    if (!report.contains(pointer)) return "absent";
+    const json& value = report[pointer];
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  } catch (const json::exception&) {
+    bad_input("option --by: '" + by + "' is no JSON pointer");
+  }
+}
+
+std::vector<Side> sides_by(const std::vector<std::string>& files, const std::string& by) {
+  std::vector<Side> sides;
+  for (const std::string& file : files) {
+    json report = load(file);
+    const std::string key = (by == "label" ? "" : by + " ") + key_of(report, by);
+    auto at = std::find_if(sides.begin(), sides.end(), [&](const Side& s) { return s.label == key; });
+    if (at == sides.end()) at = sides.insert(sides.end(), Side{key, {}});
+    at->reports.push_back(std::move(report));
+  }
+  if (sides.size() < 2) bad_input("option --by: all runs have '" + sides[0].label + "'");
+  return sides;
+}
+
+std::vector<Side> two_sides(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  std::vector<Side> sides(2);
+  for (const std::string& file : a) sides[0].reports.push_back(load(file));
+  for (const std::string& file : b) sides[1].reports.push_back(load(file));
+  for (Side& side : sides) side.label = run_label(side.reports[0]);
+  if (sides[0].label == sides[1].label) {
+    sides[0].label += " (A)";
+    sides[1].label += " (B)";
+  }
+  return sides;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What runs say: summary, comparison with statistics, validation.", "gcreport");
+  CLI::App app("What runs say: summary, comparison with statistics, validation, other people's logs.",
+               "gcreport");
   app.set_version_flag("--version", std::string("gcreport (keel ") + kVersion + ", commit " + kCommit + ")");
   app.require_subcommand(1);
   std::vector<std::string> files;
   std::vector<std::string> others;
   std::string by;
+  std::string format = "auto";
+  std::string workload;
+  std::string output = "-";
+  std::string log;
   bool markdown = false;
   bool as_json = false;
+  bool as_html = false;
   bool anyway = false;
   CLI::App* summary_command = app.add_subcommand("summary", "one run on one screen; several side by side");
   summary_command->add_option("reports", files, "reports")->required();
   summary_command->add_flag("--markdown", markdown, "a Markdown table");
-  CLI::App* compare_command = app.add_subcommand("compare", "any number of runs a side, with statistics");
+  CLI::App* compare_command = app.add_subcommand(
+      "compare", "any number of runs a side, matched by workload and arguments, with statistics");
   compare_command->add_option("reports", files, "runs of side A (or of all sides with --by)")->required();
   compare_command->add_option("--vs", others, "runs of side B");
   compare_command->add_option(
       "--by", by,
-      "group by collector, gogc, ballast, barrier, threads, roots or a JSON pointer; each against the first");
+      "group by label, collector, gogc, ballast, barrier, transitions, goal, threads, roots, workload "
+      "or a JSON pointer; each against the first");
   compare_command->add_flag("--markdown", markdown, "a Markdown table");
   compare_command->add_flag("--json", as_json, "JSON");
-  compare_command->add_flag("--anyway", anyway, "even if the machines differ");
+  compare_command->add_flag("--html", as_html, "a self-contained page with interactive charts");
+  compare_command->add_option("-o,--output", output, "a file; - is standard output [-]");
+  compare_command->add_flag("--anyway", anyway, "even if the machines or the workloads differ");
   CLI::App* validate_command =
       app.add_subcommand("validate", "against the schema and the identities between fields");
-  validate_command->add_option("reports", files, "reports")->required();
+  validate_command->add_option("reports", files, "reports; - is standard input")->required();
+  CLI::App* import_command = app.add_subcommand("import", "another collector's log as a report");
+  import_command->add_option("log", log, "a file, or - for standard input")->required();
+  import_command->add_option("--format", format, "gctrace, jvm, boehm, events or auto [auto]")
+      ->check(CLI::IsMember({"gctrace", "jvm", "boehm", "events", "auto"}));
+  import_command->add_option("--workload", workload,
+                             "what the report calls the program, to match it in compare");
+  import_command->add_option("-o,--output", output, "the report; - is standard output [-]");
+  ExportOptions export_options;
+  CLI::App* export_command = app.add_subcommand("export", "a report in another tool's format");
+  export_command->add_option("reports", files, "reports; only benchfmt takes more than one")->required();
+  export_command->add_option("--format", format, "perfetto, csv, benchfmt, hgrm or openmetrics")
+      ->required()
+      ->check(CLI::IsMember(export_formats()));
+  export_command->add_option("--table", export_options.table, "of csv: cycles, pauses or samples [cycles]");
+  export_command->add_option("--histogram", export_options.histogram,
+                             "of hgrm: requests, metered, hiccup or a kind of pause [the first there is]");
+  export_command->add_option("-o,--output", output, "a file; - is standard output [-]");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {
@@ -252,44 +227,31 @@ int main(int argc, char** argv) {
     bad_input(e.what());
   }
   try {
-    if (*summary_command) return summary(files, markdown);
-    if (*validate_command) {
-      int status = 0;
-      for (const std::string& file : files) {
-        const std::string fault = first_fault(read_file(file));
-        std::cout << file << ": " << (fault.empty() ? "valid" : fault) << "\n";
-        if (!fault.empty()) status = 1;
-      }
-      return status;
+    if (*summary_command) {
+      std::vector<json> reports;
+      for (const std::string& file : files) reports.push_back(load(file));
+      print_summary(std::cout, reports, markdown);
+      return 0;
     }
+    if (*validate_command) return validate(files);
+    if (*export_command) return export_to(files, format, export_options, output);
+    if (*import_command) return import(log, format, workload, output);
     if (others.empty() == by.empty()) bad_input("compare needs either --vs or --by");
-    std::vector<Side> sides;
-    if (!by.empty()) {
-      for (const std::string& file : files) {
-        json report = load(file);
-        const std::string key = by + " " + key_of(report, by);
-        auto at = std::find_if(sides.begin(), sides.end(), [&](const Side& s) { return s.label == key; });
-        if (at == sides.end()) at = sides.insert(sides.end(), Side{key, {}});
-        at->reports.push_back(std::move(report));
-      }
-      if (sides.size() < 2) bad_input("option --by: all runs have '" + sides[0].label + "'");
+    const std::vector<Side> sides = by.empty() ? two_sides(files, others) : sides_by(files, by);
+    const Result<ComparisonSet> set = compare_sides(sides, !by.empty(), anyway);
+    if (!set) bad_input(set.error());
+    if (static_cast<int>(as_json) + static_cast<int>(as_html) + static_cast<int>(markdown) > 1) {
+      bad_input("--markdown, --json and --html: one of them");
+    }
+    std::ostringstream text;
+    if (as_json) {
+      text << comparison_json(set.value()).dump(1) << "\n";
+    } else if (as_html) {
+      if (const Result<bool> done = write_html_page(text, sides, set.value()); !done) bad_input(done.error());
     } else {
-      sides.resize(2);
-      for (const std::string& file : files) sides[0].reports.push_back(load(file));
-      for (const std::string& file : others) sides[1].reports.push_back(load(file));
-      for (Side& side : sides) side.label = run_label(side.reports[0]);
-      if (sides[0].label == sides[1].label) {
-        sides[0].label += " (A)";
-        sides[1].label += " (B)";
-      }
+      print_comparison(text, set.value(), markdown);
     }
-    std::vector<const Side*> all;
-    for (const Side& side : sides) all.push_back(&side);
-    refuse_other_machines(all, anyway);
-    for (size_t i = 1; i < sides.size(); ++i) {
-      if (i > 1) std::cout << "\n";
-      compare(by.empty() ? sides[0] : sides[i], by.empty() ? sides[1] : sides[0], markdown, as_json);
-    }
+    write_text(text.str(), output);
   } catch (const json::exception& e) {
     bad_input(std::string("a report lacks what is needed: ") + e.what());
   }

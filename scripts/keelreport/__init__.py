@@ -23,6 +23,11 @@ def load(path):
         raise BadReport(f"'{path}' is not a keel.report")
     if report.get("schema_version") != 1:
         raise BadReport(f"'{path}' has schema_version {report.get('schema_version')}, not 1")
+    for section, kind in (("workload", dict), ("collector", dict), ("run", dict), ("latency", dict), ("cycles", list),
+                          ("pauses", list), ("samples", list), ("pause_totals", list)):
+        value = report.get(section)
+        if not isinstance(value, kind) or (kind is list and not all(isinstance(x, dict) for x in value)):
+            raise BadReport(f"'{path}' is not a valid report: /{section} is missing or of another type (gcreport validate)")
     return report
 
 
@@ -60,7 +65,9 @@ def label(report):
 
 def machine(report):
     e = report.get("environment", {})
-    return f"{e.get('cpu_model', '?')}, {e.get('cores', '?')} cores, {e.get('kernel', '?')}, commit {e.get('commit', '?')}"
+    known = [e.get("cpu_model"), f"{e['cores']} cores" if "cores" in e else None, e.get("kernel"),
+             f"commit {e['commit']}" if "commit" in e else None]
+    return ", ".join(k for k in known if k) or "machine not in the log"
 
 
 def measured(report):

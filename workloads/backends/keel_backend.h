@@ -68,6 +68,7 @@ struct KeelBackend {
                            {"spans", l.spans},
                            {"objects", l.objects},
                            {"used_bytes", l.used_bytes},
+                           {"pointer_words", l.pointer_words},
                            {"waste_bytes", l.waste_bytes}});
       }
       out["heap_by_layout"] = std::move(layouts);

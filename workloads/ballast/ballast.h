@@ -81,6 +81,7 @@ class BallastWorkload {
   struct Worker {
     std::unique_ptr<Store<B>> store;
     LogHistogram latency;
+    IntervalLog* request_log = nullptr;
     std::string scratch;                // for keys past the end of the list
     std::atomic<uint64_t> requests{0};  // relaxed [stats]: written by its thread, read for the progress bar
     uint64_t measured_requests = 0;
@@ -101,6 +102,7 @@ class BallastWorkload {
     }
     for (size_t t = 0; t < workers_.size(); ++t) {
       workers_[t] = std::make_unique<Worker>();
+      workers_[t]->request_log = &session_.recorder().request_log();
       workers_[t]->thread = std::thread([this, t, &runtime] { serve(t, runtime); });
     }
     B::blocking([this] { ready_.wait(); });
@@ -237,6 +239,7 @@ class BallastWorkload {
       const int64_t end = now_ns();
       if (end >= measure_from) {
         worker.latency.record(end - begin);
+        worker.request_log->add(begin, end);
         ++worker.measured_requests;
       }
       begin = end;

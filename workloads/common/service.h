@@ -83,6 +83,7 @@ class Service {
   struct Worker {
     std::unique_ptr<Thread> thread;
     LogHistogram latency;
+    IntervalLog* requests = nullptr;
     std::atomic<uint64_t> operations{0};  // relaxed [stats]: written by its thread, read for the progress bar
     std::thread system_thread;
   };
@@ -95,6 +96,7 @@ class Service {
     Work work = make_work(runtime);
     for (size_t t = 0; t < workers_.size(); ++t) {
       workers_[t] = std::make_unique<Worker>();
+      workers_[t]->requests = &session_.recorder().request_log();
       workers_[t]->system_thread = std::thread([this, t, &work, &runtime] { serve(t, work, runtime); });
     }
     B::blocking([this] { ready_.wait(); });
@@ -206,7 +208,10 @@ class Service {
       }
       worker.thread->operation();
       const int64_t end = now_ns();
-      if (end >= measure_from) worker.latency.record(end - begin);
+      if (end >= measure_from) {
+        worker.latency.record(end - begin);
+        worker.requests->add(begin, end);
+      }
       begin = end;
       worker.operations.store(n + 1, std::memory_order_relaxed);
     }

@@ -21,7 +21,33 @@ namespace {
 
 constexpr int64_t kGraceNs = 5 * kSecond;
 
-RecorderOptions recorder_options(const CommonOptions& o) {
+nlohmann::json workload_json(const std::string& name, const CommonOptions& o) {
+  return {{"name", name}, {"arguments", o.arguments}, {"seed", o.seed}, {"threads", o.threads}};
+}
+
+nlohmann::json collector_json(const CommonOptions& o) {
+  nlohmann::json collector{{"name", to_string(o.collector)}, {"ballast_bytes", o.ballast_bytes}};
+  if (o.collector == Collector::kKeel) {
+    collector["version"] = kVersion;
+    collector["barrier"] = o.heap.barrier;
+    collector["transitions"] = o.heap.transitions;
+    const HeapConfig& heap = o.heap;
+    std::string goal = to_string(heap.goal);
+    if (heap.goal == GoalRule::kFixed) goal += "=" + format_size(heap.fixed_goal_bytes);
+    if (heap.goal == GoalRule::kMembalancer) goal += fmt::format("={}", heap.membalancer_per_mib);
+    collector["goal"] = goal;
+    if (heap.goal == GoalRule::kGogc && heap.gogc_percent >= 0) collector["gogc_percent"] = heap.gogc_percent;
+    if (heap.memory_limit_bytes < HeapConfig::kNoLimit)
+      collector["memory_limit_bytes"] = heap.memory_limit_bytes;
+    collector["mark_workers"] =
+        o.heap.mark_workers != 0 ? static_cast<int>(o.heap.mark_workers) : usable_cores();
+    collector["roots"] = o.heap.roots == Roots::kPrecise ? "precise" : "conservative";
+  }
+  if (o.heap.max_heap_bytes != 0) collector["max_heap_bytes"] = o.heap.max_heap_bytes;
+  return collector;
+}
+
+RecorderOptions recorder_options(const std::string& workload, const CommonOptions& o) {
   RecorderOptions r;
   r.gctrace = o.gctrace;
   r.pacertrace = o.pacertrace;
@@ -29,6 +55,8 @@ RecorderOptions recorder_options(const CommonOptions& o) {
   r.anonymous = o.anonymous;
   r.sample_interval_ns = o.sample_interval_ns;
   r.events_path = o.events_path;
+  if (!o.events_path.empty())
+    r.about = {{"workload", workload_json(workload, o)}, {"collector", collector_json(o)}};
   return r;
 }
 
@@ -38,7 +66,7 @@ Session::Session(std::string workload, const CommonOptions& options)
     : workload_(std::move(workload)),
       pid_(getpid()),
       options_(options),
-      recorder_(recorder_options(options)) {
+      recorder_(recorder_options(workload_, options)) {
   if (options.cores > 0) {
     // Before any thread exists: all of them inherit it, and the collector sizes itself by it.
     const std::vector<int> cores = affinity_cores();
@@ -143,35 +171,13 @@ nlohmann::json Session::build(bool complete) {
   {
     std::lock_guard lock(mu_);
     sections = sections_;
-    nlohmann::json workload{{"name", workload_},
-                            {"arguments", options_.arguments},
-                            {"seed", options_.seed},
-                            {"threads", options_.threads}};
+    nlohmann::json workload = workload_json(workload_, options_);
     if (self_check_done_)
       workload["self_check"] = {{"passed", self_check_passed_}, {"detail", self_check_detail_}};
     sections["workload"] = std::move(workload);
     if (!error_.empty()) sections["run"]["error"] = error_;
   }
-  nlohmann::json collector{{"name", to_string(options_.collector)},
-                           {"ballast_bytes", options_.ballast_bytes}};
-  if (options_.collector == Collector::kKeel) {
-    collector["version"] = kVersion;
-    collector["barrier"] = options_.heap.barrier;
-    collector["transitions"] = options_.heap.transitions;
-    const HeapConfig& heap = options_.heap;
-    std::string goal = to_string(heap.goal);
-    if (heap.goal == GoalRule::kFixed) goal += "=" + format_size(heap.fixed_goal_bytes);
-    if (heap.goal == GoalRule::kMembalancer) goal += fmt::format("={}", heap.membalancer_per_mib);
-    collector["goal"] = goal;
-    if (heap.goal == GoalRule::kGogc && heap.gogc_percent >= 0) collector["gogc_percent"] = heap.gogc_percent;
-    if (heap.memory_limit_bytes < HeapConfig::kNoLimit)
-      collector["memory_limit_bytes"] = heap.memory_limit_bytes;
-    collector["mark_workers"] =
-        options_.heap.mark_workers != 0 ? static_cast<int>(options_.heap.mark_workers) : usable_cores();
-    collector["roots"] = options_.heap.roots == Roots::kPrecise ? "precise" : "conservative";
-  }
-  if (options_.heap.max_heap_bytes != 0) collector["max_heap_bytes"] = options_.heap.max_heap_bytes;
-  sections["collector"] = std::move(collector);
+  sections["collector"] = collector_json(options_);
   if (const int number = signal_.load(std::memory_order_relaxed)) sections["run"]["signal"] = number;
   return recorder_.report(sections, complete);
 }

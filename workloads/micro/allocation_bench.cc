@@ -1,14 +1,18 @@
 // What an allocation costs by size, layout and number of threads, garbage at once: Keel with a 64 MiB heap,
-// sweeping and refills included, against calloc and free. And single steps of it: a handshake, a span's
-// sweep, a finalizer's registration.
+// sweeping and refills included, against Boehm's collector, calloc and free, and mimalloc's zalloc and free.
+// A span refill by itself.
 #include <benchmark/benchmark.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <optional>
-#include <thread>
+#include <vector>
 
+#include "allocator/cache/thread_cache.h"
 #include "collector/api/heap.h"
+#include "workloads/micro/other_collectors.h"
+#ifdef KEEL_MICRO_BOEHM
+#include "workloads/backends/boehm_backend.h"
+#endif
 
 namespace keel {
 namespace {
@@ -69,6 +73,32 @@ void calloc_and_free(benchmark::State& state) {
   }
   count(state);
 }
+template <size_t kBytes>
+void mimalloc_and_free(benchmark::State& state) {
+  const micro::Mimalloc& mi = micro::mimalloc();
+  for (auto _ : state) {
+    for (int64_t i = 0; i < kBatch; ++i) {
+      void* p = mi.zalloc(kBytes);
+      benchmark::DoNotOptimize(p);
+      mi.free(p);
+    }
+  }
+  count(state);
+}
+#ifdef KEEL_MICRO_BOEHM
+// Boehm sizes its heap by what lives: nothing here, so it collects every few MiB.
+template <size_t kBytes, bool kPointers>
+void boehm_allocates(benchmark::State& state) {
+  for (auto _ : state) {
+    micro::BoehmThread known;
+    for (int64_t i = 0; i < kBatch; ++i) {
+      void* p = kPointers ? GC_MALLOC(kBytes) : std::memset(GC_MALLOC_ATOMIC(kBytes), 0, kBytes);
+      benchmark::DoNotOptimize(p);
+    }
+  }
+  count(state);
+}
+#endif
 
 template <size_t kBytes>
 void register_size() {
@@ -87,6 +117,21 @@ void register_size() {
     benchmark::RegisterBenchmark(("allocate/calloc+free/" + size).c_str(), calloc_and_free<kBytes>)
         ->Threads(threads)
         ->UseRealTime();
+    if (micro::mimalloc().present()) {
+      benchmark::RegisterBenchmark(("allocate/mimalloc+free/" + size).c_str(), mimalloc_and_free<kBytes>)
+          ->Threads(threads)
+          ->UseRealTime();
+    }
+#ifdef KEEL_MICRO_BOEHM
+    benchmark::RegisterBenchmark(("allocate/boehm/pointer-bearing/" + size).c_str(),
+                                 boehm_allocates<kBytes, true>)
+        ->Threads(threads)
+        ->UseRealTime();
+    benchmark::RegisterBenchmark(("allocate/boehm/pointer-free/" + size).c_str(),
+                                 boehm_allocates<kBytes, false>)
+        ->Threads(threads)
+        ->UseRealTime();
+#endif
   }
 }
 const bool g_registered = [] {
@@ -98,80 +143,49 @@ const bool g_registered = [] {
   return true;
 }();
 
-// A whole cycle over next to nothing while one mutator allocates: what changing phase costs, by kind of
-// transition.
-void empty_cycle(benchmark::State& state, const char* transitions) {
-  HeapConfig c = config();
-  c.transitions = transitions;
-  Heap heap(c);
-  std::atomic<bool> stop{false};  // relaxed: looked at between allocations
-  std::atomic<bool> attached{false};
-  std::thread mutator([&] {
-    MutatorScope scope(heap);
-    attached.store(true);
-    while (!stop.load(std::memory_order_relaxed)) benchmark::DoNotOptimize(make<Plain<64>>());
-  });
-  while (!attached.load()) std::this_thread::yield();
-  for (auto _ : state) heap.collect();
-  stop.store(true, std::memory_order_relaxed);
-  mutator.join();
-}
-BENCHMARK_CAPTURE(empty_cycle, stw, "stw")
-    ->Name("cycle/empty/stw")
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(empty_cycle, handshake, "handshake")
-    ->Name("cycle/empty/handshake")
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
-
-class SweepTime final : public NullListener {
+// Nothing lives: a sweep is clearing bits, and every span's pages go back to be taken again, warm.
+class NothingLives final : public SweepHook {
  public:
-  void on_cycle(const CycleRecord& cycle) override { ns += cycle.sweep_cpu_ns; }
-  int64_t ns = 0;  // read after collect() has returned; a cycle's record has the sweep of the one before
+  explicit NothingLives(HeapMemory& memory) : memory_(memory) {}
+  void sweep_span(Span& span, uint32_t cycle) override {
+    clear_bits(memory_.mark_bits(memory_.page_of(span), cycle), layout_of(span.layout).slots);
+    span.live_slots = 0;
+    span.needs_zero = true;
+    span.swept_cycle.store(cycle, std::memory_order_relaxed);
+  }
+
+ private:
+  HeapMemory& memory_;
 };
 
-// Spans in which every second object has died. The sweeper's own clock (one span of 16 is timed): a
-// collection's wall time would hide it.
-void sweep(benchmark::State& state) {
-  SweepTime swept;
-  HeapConfig c = config();
-  c.gogc_percent = HeapConfig::kGogcOff;
-  c.goal = GoalRule::kGogc;
-  c.listener = &swept;
-  Heap heap(c);
-  MutatorScope scope(heap);
-  constexpr uint64_t kObjects = 200'000;
-  Root<Ptr<Plain<64>>> kept(make_array<Ptr<Plain<64>>>(kObjects));
-  for (auto _ : state) {
+// A cache's used-up hole is exchanged for the next span's, all free: retire, take pages, set the span up,
+// zero the hole. No list to sweep on the way; that is sweep/half-dead.
+void refill(benchmark::State& state) {
+  HeapMemory memory({uint64_t{1} << 36, 0, false, false});
+  NothingLives hook(memory);
+  memory.set_sweep_hook(&hook);
+  const LayoutId layout = register_layout(static_cast<uint64_t>(state.range(0)), PointerMap{});
+  const size_t slot_bytes = layout_of(layout).slot_bytes;
+  constexpr int64_t kRefills = 1000;
+  size_t taken_bytes = 0;
+  while (state.KeepRunningBatch(kRefills)) {
+    ThreadCache cache(memory);
+    cache.set_cycle(memory.cycle());
+    for (int64_t i = 0; i < kRefills; ++i) {
+      taken_bytes += cache.refill(layout);
+      while (cache.try_allocate(layout, slot_bytes) != nullptr) {
+      }
+    }
     state.PauseTiming();
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      Plain<64>* fresh = make<Plain<64>>();
-      if (i % 2 == 0) kept.get()[i] = fresh;
+    cache.flush();
+    memory.finish_mark();
+    while (memory.sweep_one(memory.cycle())) {
     }
     state.ResumeTiming();
-    heap.collect();
   }
-  state.counters["sweep_ns/object"] =
-      static_cast<double>(swept.ns) / static_cast<double>(state.iterations()) / static_cast<double>(kObjects);
-  kept.reset();
+  state.counters["bytes/refill"] = static_cast<double>(taken_bytes) / static_cast<double>(state.iterations());
 }
-BENCHMARK(sweep)->Name("sweep/half-dead")->Unit(benchmark::kMillisecond);
-
-// Registration alone; the objects die in between, untimed.
-void finalizer(benchmark::State& state) {
-  Heap heap(config());
-  MutatorScope scope(heap);
-  constexpr int kRegistrations = 1000;
-  while (state.KeepRunningBatch(kRegistrations)) {
-    for (int i = 0; i < kRegistrations; ++i) set_finalizer(make<Plain<16>>(), [](Plain<16>*) {});
-    state.PauseTiming();
-    heap.collect();
-    heap.run_finalizers(10'000'000'000);
-    state.ResumeTiming();
-  }
-}
-BENCHMARK(finalizer)->Name("finalizer/register");
+BENCHMARK(refill)->Name("refill/span")->ArgName("slot")->Arg(16)->Arg(256)->Arg(1024)->Arg(8192);
 
 }  // namespace
 }  // namespace keel

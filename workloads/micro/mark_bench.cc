@@ -1,24 +1,120 @@
-// How fast marking is by the shape of the heap: one huge pointer array (scanned in pieces that workers
-// share), a long linked list (no parallelism in the graph), a tree, and objects without pointers. Each
-// iteration is a forced cycle; the time is that of its mark phase, and the workers argument is
-// --mark-workers.
+// How fast marking is by the shape of the heap: one wide pointer array (scanned in pieces that workers
+// share), a long linked list (no parallelism in the graph), a tree, a random graph (every edge a cache miss),
+// and memory without pointers. One source builds each shape on Keel and on Boehm's collector. Each iteration
+// is a forced collection; the time is that of its mark phase. Keel's workers argument is --mark-workers;
+// Boehm uses the markers that the context line names.
 #include <benchmark/benchmark.h>
 
+#include "allocator/base/rng.h"
 #include "collector/api/heap.h"
+#include "workloads/backends/keel_backend.h"
+#include "workloads/micro/other_collectors.h"
+#ifdef KEEL_MICRO_BOEHM
+#include "workloads/backends/boehm_backend.h"
+#endif
 
 namespace keel {
 namespace {
 
+constexpr uint64_t kObjects = 1'000'000;
+
+template <typename B>
 struct Node {
-  Ptr<Node> left;
-  Ptr<Node> right;
+  typename B::template Field<Node> left;
+  typename B::template Field<Node> right;
   uint64_t number;
 };
 struct Leaf {
+  static constexpr bool kNoPointers = true;
   std::array<uint64_t, 2> words;
 };
 
-constexpr uint64_t kObjects = 1'000'000;
+// A shape is what it builds behind one root, and how many objects that is.
+struct WideArray {
+  static constexpr uint64_t kCount = kObjects + 1;
+  template <typename B>
+  struct On {
+    using Slot = typename B::template Field<Leaf>;
+    typename B::template Root<Slot> root;
+    On() {
+      root.reset(B::template make_array<Slot>(kObjects));
+      for (uint64_t i = 0; i < kObjects; ++i) root.get()[i] = B::template make<Leaf>();
+    }
+  };
+};
+struct List {
+  static constexpr uint64_t kCount = kObjects;
+  template <typename B>
+  struct On {
+    typename B::template Root<Node<B>> root;
+    On() {
+      for (uint64_t i = 0; i < kObjects; ++i) {
+        typename B::template Local<Node<B>> node = B::template make<Node<B>>();
+        node->left = root.get();
+        root.reset(&*node);
+      }
+    }
+  };
+};
+// All nodes from one table, so that the shapes below differ in their edges only. The table dies with this.
+template <typename B>
+class Nodes {
+ public:
+  Nodes() {
+    table_.reset(B::template make_array<Slot>(kObjects));
+    for (uint64_t i = 0; i < kObjects; ++i) table_.get()[i] = B::template make<Node<B>>();
+  }
+  ~Nodes() { table_.reset(); }
+  Node<B>* operator[](uint64_t i) { return table_.get()[i].get(); }
+
+ private:
+  using Slot = typename B::template Field<Node<B>>;
+  typename B::template Root<Slot> table_;
+};
+struct Tree {
+  static constexpr uint64_t kCount = kObjects;
+  template <typename B>
+  struct On {
+    typename B::template Root<Node<B>> root;
+    // Complete, in breadth-first order: node i has children 2i + 1 and 2i + 2.
+    On() {
+      Nodes<B> nodes;
+      for (uint64_t i = 0; i < kObjects; ++i) {
+        if (2 * i + 1 < kObjects) nodes[i]->left = nodes[2 * i + 1];
+        if (2 * i + 2 < kObjects) nodes[i]->right = nodes[2 * i + 2];
+      }
+      root.reset(nodes[0]);
+    }
+  };
+};
+struct RandomGraph {
+  static constexpr uint64_t kCount = kObjects;
+  template <typename B>
+  struct On {
+    typename B::template Root<Node<B>> root;
+    // One cycle through all nodes in random order, so that all are reachable, and one random edge each.
+    On() {
+      Nodes<B> nodes;
+      Rng rng(1);
+      std::vector<uint32_t> order(kObjects);
+      for (uint32_t i = 0; i < kObjects; ++i) order[i] = i;
+      for (uint64_t i = kObjects; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+      for (uint64_t i = 0; i < kObjects; ++i) {
+        nodes[order[i]]->left = nodes[order[(i + 1) % kObjects]];
+        nodes[order[i]]->right = nodes[rng.below(kObjects)];
+      }
+      root.reset(nodes[0]);
+    }
+  };
+};
+struct NoPointers {
+  static constexpr uint64_t kCount = 1;
+  template <typename B>
+  struct On {
+    typename B::template Root<uint64_t> root;
+    On() { root.reset(B::template make_array<uint64_t>(8 * kObjects)); }
+  };
+};
 
 class LastCycle final : public NullListener {
  public:
@@ -26,9 +122,8 @@ class LastCycle final : public NullListener {
   CycleRecord last;  // read after collect() has returned
 };
 
-// `build` fills the root; then one forced cycle an iteration.
-template <typename T, typename Build>
-void mark(benchmark::State& state, Build&& build) {
+template <typename Shape>
+void mark(benchmark::State& state) {
   LastCycle cycles;
   HeapConfig config;
   config.roots = Roots::kPrecise;
@@ -37,8 +132,7 @@ void mark(benchmark::State& state, Build&& build) {
   config.listener = &cycles;
   Heap heap(config);
   MutatorScope scope(heap);
-  Root<T> root;
-  build(root);
+  typename Shape::template On<KeelBackend<true>> shape;
   heap.collect();
   double cpu_ns = 0;
   for (auto _ : state) {
@@ -49,51 +143,44 @@ void mark(benchmark::State& state, Build&& build) {
   }
   const auto marks = static_cast<double>(state.iterations());
   const auto objects = static_cast<double>(cycles.last.marked_objects);
+  if (cycles.last.marked_objects < Shape::kCount) state.SkipWithError("fewer objects marked than built");
   state.counters["objects/s"] = benchmark::Counter(objects * marks, benchmark::Counter::kIsRate);
   state.counters["cpu_ns/object"] = cpu_ns / marks / objects;
-  root.reset();
+  shape.root.reset();
 }
 
-void array(benchmark::State& state) {
-  mark<Ptr<Leaf>>(state, [](Root<Ptr<Leaf>>& root) {
-    root.reset(make_array<Ptr<Leaf>>(kObjects));
-    for (uint64_t i = 0; i < kObjects; ++i) root.get()[i] = make<Leaf>();
-  });
+#ifdef KEEL_MICRO_BOEHM
+template <typename Shape>
+void boehm_mark(benchmark::State& state) {
+  micro::BoehmThread known;
+  typename Shape::template On<BoehmBackend> shape;
+  micro::boehm_mark_ns();
+  for (auto _ : state) state.SetIterationTime(static_cast<double>(micro::boehm_mark_ns()) / 1e9);
+  const auto marks = static_cast<double>(state.iterations());
+  state.counters["objects/s"] = benchmark::Counter(Shape::kCount * marks, benchmark::Counter::kIsRate);
+  shape.root.reset();
+  micro::boehm_mark_ns();
 }
-void list(benchmark::State& state) {
-  mark<Node>(state, [](Root<Node>& root) {
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      PreciseLocal<Node> node = make<Node>();
-      node->left = root.get();
-      root.reset(node.get());
-    }
-  });
-}
-void tree(benchmark::State& state) {
-  mark<Ptr<Node>>(state, [](Root<Ptr<Node>>& root) {
-    // A complete tree in breadth-first order: node i has children 2i + 1 and 2i + 2.
-    root.reset(make_array<Ptr<Node>>(1));
-    PreciseLocal<Ptr<Node>> nodes = make_array<Ptr<Node>>(kObjects);
-    for (uint64_t i = kObjects; i-- > 0;) {
-      PreciseLocal<Node> node = make<Node>();
-      if (2 * i + 1 < kObjects) node->left = nodes.get()[2 * i + 1].get();
-      if (2 * i + 2 < kObjects) node->right = nodes.get()[2 * i + 2].get();
-      nodes.get()[i] = node.get();
-    }
-    root.get()[0] = nodes.get()[0].get();
-  });
-}
-void noscan(benchmark::State& state) {
-  mark<uint64_t>(state, [](Root<uint64_t>& root) { root.reset(make_array<uint64_t>(8 * kObjects)); });
-}
+#endif
 
-void shape(benchmark::internal::Benchmark* bench) {
+template <typename Shape>
+void register_shape(const std::string& name) {
+  auto* bench = benchmark::RegisterBenchmark(("mark/" + name).c_str(), mark<Shape>);
   bench->ArgName("workers")->Arg(1)->Arg(2)->UseManualTime()->Unit(benchmark::kMillisecond);
+#ifdef KEEL_MICRO_BOEHM
+  benchmark::RegisterBenchmark(("mark/boehm/" + name).c_str(), boehm_mark<Shape>)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+#endif
 }
-BENCHMARK(array)->Name("mark/array")->Apply(shape);
-BENCHMARK(list)->Name("mark/list")->Apply(shape);
-BENCHMARK(tree)->Name("mark/tree")->Apply(shape);
-BENCHMARK(noscan)->Name("mark/noscan")->Apply(shape);
+const bool g_registered = [] {
+  register_shape<WideArray>("wide-array");
+  register_shape<List>("list");
+  register_shape<Tree>("tree");
+  register_shape<RandomGraph>("random-graph");
+  register_shape<NoPointers>("pointer-free");
+  return true;
+}();
 
 }  // namespace
 }  // namespace keel
