@@ -6,6 +6,36 @@
 
 namespace keel {
 
+/// A heap and the recorder that listens to it. Its functions are for the main thread, attached where they
+/// collect.
+class KeelRuntime {
+ public:
+  KeelRuntime(const CommonOptions& options, RunRecorder& recorder);
+  void collect() { heap_.collect(); }
+  void free_os_memory() { heap_.free_os_memory(); }
+  HeapSample sample() const;
+  /// Runs the finalizers that are due at the end, if that was asked for; then adds memstats, finalization,
+  /// gc_stats and heap_by_layout to the report.
+  void sections(nlohmann::json& out);
+  Heap& heap() { return heap_; }
+
+ private:
+  uint64_t unused_addresses() const;
+
+  const int64_t finalize_at_exit_ns_;
+  Heap heap_;
+};
+
+/// Attaches the calling thread for as long as it lives.
+class KeelThread {
+ public:
+  KeelThread(KeelRuntime& runtime, const std::string& name) : scope_(runtime.heap(), name) {}
+  [[nodiscard]] uint32_t id() const { return Mutator::current()->id(); }
+
+ private:
+  MutatorScope scope_;
+};
+
 template <bool kPrecise>
 struct KeelBackend {
   static constexpr const char* kName = "keel";
@@ -44,60 +74,8 @@ struct KeelBackend {
   }
   static void safepoint() { ::keel::safepoint(); }
 
-  class Runtime {
-   public:
-    Runtime(const CommonOptions& options, RunRecorder& recorder)
-        : finalize_at_exit_ns_(options.finalize_at_exit_ns), heap_(with_listener(options.heap, recorder)) {
-      recorder.set_reserved_bytes([this] { return unused_addresses(); });
-    }
-    void collect() { heap_.collect(); }
-    void free_os_memory() { heap_.free_os_memory(); }
-    HeapSample sample() const {
-      const HeapStats s = heap_.stats();
-      return {s.heap_live_bytes, s.next_gc_bytes, s.last_gc_unix_ns, s.num_gc};
-    }
-    void sections(nlohmann::json& out) {
-      if (finalize_at_exit_ns_ != 0) heap_.run_finalizers(finalize_at_exit_ns_);
-      out["memstats"] = memstats_json(heap_.stats());
-      out["finalization"] = finalizers_json(heap_.stats().finalizers);
-      out["gc_stats"] = gc_stats_json(heap_.gc_stats());
-      if (out.value("interrupted", false)) return;
-      nlohmann::json layouts = nlohmann::json::array();
-      for (const LayoutStats& l : heap_.layouts()) {
-        layouts.push_back({{"layout", l.layout},
-                           {"spans", l.spans},
-                           {"objects", l.objects},
-                           {"used_bytes", l.used_bytes},
-                           {"pointer_words", l.pointer_words},
-                           {"waste_bytes", l.waste_bytes}});
-      }
-      out["heap_by_layout"] = std::move(layouts);
-    }
-    Heap& heap() { return heap_; }
-
-   private:
-    static HeapConfig with_listener(HeapConfig config, RunRecorder& recorder) {
-      config.listener = &recorder;
-      return config;
-    }
-    // Addresses that are reserved, for the heap and for tables that describe it, and were never made memory.
-    uint64_t unused_addresses() const {
-      const HeapStats s = heap_.stats();
-      const uint64_t tables = PageTable::metadata_bytes(s.reserved_bytes >> kPageShift);
-      return s.reserved_unused_bytes + tables - std::min(tables, s.gc_sys_bytes);
-    }
-    const int64_t finalize_at_exit_ns_;
-    Heap heap_;
-  };
-
-  class Thread {
-   public:
-    Thread(Runtime& runtime, const std::string& name) : scope_(runtime.heap(), name) {}
-    [[nodiscard]] uint32_t id() const { return Mutator::current()->id(); }
-
-   private:
-    MutatorScope scope_;
-  };
+  using Runtime = KeelRuntime;
+  using Thread = KeelThread;
 };
 
 }  // namespace keel

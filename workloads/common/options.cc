@@ -1,6 +1,7 @@
 // Definitions of the common flags; see options.h.
 #include "workloads/common/options.h"
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -86,13 +87,13 @@ const char* to_string(Collector collector) {
 }
 
 void OptionParser::last_by_default(CommonOptions& options, int64_t duration_ns) const {
-  if (app_.count("--duration") == 0) options.duration_ns = duration_ns;
+  if (app_->count("--duration") == 0) options.duration_ns = duration_ns;
 }
 
 void OptionParser::repeat_by_default(CommonOptions& options, uint64_t repetitions) const {
-  if (app_.count("--operations") != 0 || app_.count("--duration") != 0) return;
+  if (app_->count("--operations") != 0 || app_->count("--duration") != 0) return;
   options.operations = repetitions * static_cast<uint64_t>(options.threads);
-  if (app_.count("--warmup") == 0) options.warmup_ns = 0;
+  if (app_->count("--warmup") == 0) options.warmup_ns = 0;
 }
 
 void exit_bad_input(const std::string& program, const std::string& message) {
@@ -101,15 +102,17 @@ void exit_bad_input(const std::string& program, const std::string& message) {
 }
 
 OptionParser::OptionParser(std::string name, std::string description)
-    : name_(std::move(name)), app_(std::move(description), name_) {
-  app_.get_formatter()->column_width(36);
+    : name_(std::move(name)), app_(std::make_unique<CLI::App>(std::move(description), name_)) {
+  app_->get_formatter()->column_width(36);
   add_common();
 }
+
+OptionParser::~OptionParser() = default;
 
 CLI::Option* OptionParser::add(const std::string& flag, const std::string& type, const std::string& help,
                                Setter set) {
   return app_
-      .add_option_function<std::string>(
+      ->add_option_function<std::string>(
           flag,
           [this, flag, set = std::move(set)](const std::string& value) {
             const Result<bool> done = set(value);
@@ -176,7 +179,7 @@ void OptionParser::toggle(const std::string& flag, bool& value, const std::strin
 }
 
 void OptionParser::flag(const std::string& flag, bool& value, const std::string& help) {
-  app_.add_flag_callback(
+  app_->add_flag_callback(
       flag,
       [this, flag, &value] {
         value = true;
@@ -387,7 +390,7 @@ void OptionParser::add_common() {
         return true;
       });
   flag("--quiet", o.quiet, "no progress, no summary");
-  app_.set_version_flag("--version", name_ + " (keel " + kVersion + ", commit " + kCommit + ")");
+  app_->set_version_flag("--version", name_ + " (keel " + kVersion + ", commit " + kCommit + ")");
   // Environment first, so that the command line wins.
   if (const char* gogc = std::getenv("GOGC"); gogc != nullptr && *gogc != 0) {
     const Result<bool> done = set_gogc(gogc);
@@ -408,18 +411,18 @@ void OptionParser::add_common() {
 
 Result<bool> OptionParser::check_collector() const {
   if (options_.collector == Collector::kKeel) {
-    if (options_.heap.goal != GoalRule::kGogc && app_.count("--gogc") > 0) {
+    if (options_.heap.goal != GoalRule::kGogc && app_->count("--gogc") > 0) {
       return Error{"option --gogc does not apply to --goal " + std::string(to_string(options_.heap.goal))};
     }
     return options_.heap.check();
   }
   for (const char* flag : kKeelOnly) {
-    if (app_.count(flag) > 0) {
+    if (app_->count(flag) > 0) {
       return Error{std::string("option ") + flag + " does not apply to --collector " +
                    to_string(options_.collector)};
     }
   }
-  if (options_.collector == Collector::kMalloc && app_.count("--max-heap") > 0) {
+  if (options_.collector == Collector::kMalloc && app_->count("--max-heap") > 0) {
     return Error{"option --max-heap does not apply to --collector malloc"};
   }
   return true;
@@ -427,9 +430,9 @@ Result<bool> OptionParser::check_collector() const {
 
 CommonOptions OptionParser::parse(int argc, char** argv) {
   try {
-    app_.parse(argc, argv);
+    app_->parse(argc, argv);
   } catch (const CLI::Success& e) {
-    std::exit(app_.exit(e));
+    std::exit(app_->exit(e));
   } catch (const CLI::Error& e) {
     exit_bad_input(name_, e.what());
   }
@@ -444,7 +447,7 @@ CommonOptions OptionParser::parse(int argc, char** argv) {
                    note.c_str(), to_string(options_.collector));
     }
   }
-  if (options_.operations != 0 && app_.count("--warmup") == 0) options_.warmup_ns = 0;
+  if (options_.operations != 0 && app_->count("--warmup") == 0) options_.warmup_ns = 0;
   if (options_.anonymous) {
     for (const char* path : {"report", "events", "keys"}) options_.arguments.erase(path);
   }

@@ -2,8 +2,9 @@
 // checked, and refused where they do not apply to the chosen collector.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -11,6 +12,11 @@
 #include "allocator/base/result.h"
 #include "collector/api/config.h"
 #include "collector/api/crash_report.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace keel {
 
@@ -46,6 +52,9 @@ struct CommonOptions {
 class OptionParser {
  public:
   OptionParser(std::string name, std::string description);
+  ~OptionParser();
+  OptionParser(const OptionParser&) = delete;
+  OptionParser& operator=(const OptionParser&) = delete;
 
   /// A size flag ("10GiB"); a duration flag ("10s"); a count within [low, high]; a percentage; plain text; a
   /// switch.
@@ -79,7 +88,7 @@ class OptionParser {
   Result<bool> set_debug(const std::string& option, const std::string& list);
 
   std::string name_;
-  CLI::App app_;
+  std::unique_ptr<CLI::App> app_;  // by pointer: CLI11 is compiled once, not in every workload
   CommonOptions options_;
   std::vector<std::string> notes_;
 };
