@@ -1,13 +1,9 @@
-// Schema and identities; see identities.h. valijson is a template library: this is its one place.
+// Schema and identities; see identities.h.
 #include "reports/analysis/identities.h"
 
 #include <map>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
 
+#include "reports/analysis/schema_check.h"
 #include "reports/document/pause_kinds.h"
 #include "reports/document/report_stream.h"
 #include "reports/schema/report_schema.h"
@@ -35,45 +31,6 @@ Wide number(const json& object, const char* key) {
   const auto at = object.find(key);
   return at == object.end() || !at->is_number_integer() ? Wide{0} : Wide{at->get<int64_t>()};
 }
-
-class SchemaCheck {
- public:
-  explicit SchemaCheck(const json& schema_json) {
-    valijson::SchemaParser parser;
-    const valijson::adapters::NlohmannJsonAdapter adapter(schema_json);
-    parser.populateSchema(adapter, schema_);
-  }
-  [[nodiscard]] std::string fault(const json& value, const std::string& place) const {
-    valijson::Validator validator;
-    const valijson::adapters::NlohmannJsonAdapter target(value);
-    if (validator.validate(schema_, target, nullptr)) return {};
-    valijson::ValidationResults results;
-    validator.validate(schema_, target, &results);
-    // The last error pushed first names the innermost place.
-    valijson::ValidationResults::Error error;
-    std::string path;
-    std::string what;
-    while (results.popError(error)) {
-      std::string at;
-      for (const std::string& piece : error.context) {
-        std::string key = piece;
-        if (key == "<root>") continue;
-        if (key.size() > 2 && key.front() == '[') key = key.substr(1, key.size() - 2);
-        if (key.size() > 2 && key.front() == '"') key = key.substr(1, key.size() - 2);
-        at += "/" + key;
-      }
-      if (at.size() >= path.size()) {
-        path = at;
-        what = error.description;
-      }
-    }
-    path = place + path;
-    return (path.empty() ? std::string("/") : path) + ": " + what;
-  }
-
- private:
-  valijson::Schema schema_;
-};
 
 const json& schema_json() {
   static const json schema = json::parse(kReportSchema);

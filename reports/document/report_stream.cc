@@ -98,12 +98,13 @@ class Consumer {
   bool fail(const std::string& what) {
     std::string place;
     for (size_t i = 0; i < stack_.size(); ++i) {
-      if (i != 0 && stack_[i - 1].value.is_array()) place += "/" + std::to_string(index_in(stack_[i - 1]));
-      if (i != 0 && stack_[i - 1].value.is_object()) place += "/" + stack_[i].key;
+      if (i != 0 && stack_[i - 1].value.is_array())
+        place.append("/").append(std::to_string(index_in(stack_[i - 1])));
+      if (i != 0 && stack_[i - 1].value.is_object()) place.append("/").append(stack_[i].key);
     }
     if (!stack_.empty()) {
       const Open& top = stack_.back();
-      place += "/" + (top.value.is_object() ? key_ : std::to_string(index_in(top)));
+      place.append("/").append(top.value.is_object() ? key_ : std::to_string(index_in(top)));
     }
     if (place.size() > 200) place = place.substr(0, 200) + "...";
     error_ = (place.empty() ? "/" : place) + ": " + what;

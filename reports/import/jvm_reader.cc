@@ -98,7 +98,7 @@ Phase phase_of(std::string_view text) {
     for (; i < rest.size() && depth != 0; ++i) depth += rest[i] == '(' ? 1 : rest[i] == ')' ? -1 : 0;
     if (depth != 0) break;
     if (!phase.brackets.empty()) phase.brackets += " ";
-    phase.brackets += "(" + std::string(rest.substr(0, i));
+    phase.brackets.append("(").append(rest.substr(0, i));
     s = LineScanner(rest.substr(i));
   }
   s.skip_spaces();
