@@ -1,6 +1,8 @@
 // Schema and identities; see identities.h.
 #include "reports/analysis/identities.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "reports/analysis/schema_check.h"
@@ -15,14 +17,8 @@ using nlohmann::json;
 // Sums of fields that may each be as large as 2^63 - 1.
 __extension__ typedef __int128 Wide;
 
-std::string text_of(Wide value) {
-  if (value < 0) return "-" + text_of(-value);
-  if (value < 10) return std::string(1, static_cast<char>('0' + static_cast<int>(value)));
-  return text_of(value / 10) + static_cast<char>('0' + static_cast<int>(value % 10));
-}
-
 std::string differ(const std::string& place, const std::string& what, Wide a, Wide b) {
-  return place + ": " + what + ": " + text_of(a) + " != " + text_of(b);
+  return place + ": " + what + ": " + fmt::to_string(a) + " != " + fmt::to_string(b);
 }
 
 // An integer field, 0 if absent. Precondition: the schema holds for it, or it was looked at by
