@@ -83,6 +83,8 @@ class BadInput(Cli):
             (["--report", "/no/such/folder/r.json"], ["--report", "/no/such/folder"]),
             (["--report", self.out], ["--report", "folder"]),
             (["--events", "/no/such/folder/e"], ["--events", "/no/such/folder"]),
+            (["--trace", "/no/such/folder/t"], ["--trace", "/no/such/folder"]),
+            (["--trace", "-"], ["--trace", "'-'"]),
             (["--collector", "zgc"], ["--collector", "'zgc'"]),
             (["--collector", "malloc", "--gogc", "50"], ["--gogc", "malloc"]),
             (["--collector", "malloc", "--max-heap", "1GiB"], ["--max-heap", "malloc"]),
@@ -278,6 +280,14 @@ class Runs(Cli):
         self.assertEqual(lines[0]["schema"], "keel.events")
         self.assertEqual(sum("cycle" in line for line in lines), len(report["cycles"]))
 
+    def test_a_trace_is_what_gcreport_exports(self):
+        trace = self.out / "trace.json"
+        self.report_of(*SMALL, "--trace", trace)
+        exported = subprocess.run([str(BIN / "gcreport"), "export", "--format", "perfetto", str(self.out / "report.json")],
+                                  capture_output=True, check=True)
+        self.assertEqual(trace.read_bytes(), exported.stdout)
+        self.assertGreater(len(json.loads(trace.read_bytes())["traceEvents"]), 10)
+
     def test_anonymous_leaves_host_and_paths_out(self):
         keys = self.out / "keys"
         keys.write_text("one\ntwo\nthree\n", encoding="utf-8")
@@ -305,7 +315,8 @@ class Endings(Cli):
         path = self.out / "report.json"
         (self.out / "events").unlink(missing_ok=True)
         process = subprocess.Popen([str(BIN / "ballast"), "--live", "4MiB", "--threads", "2", "--duration", "60s", "--quiet",
-                                    "--report", str(path), "--events", str(self.out / "events")])
+                                    "--report", str(path), "--events", str(self.out / "events"), "--trace",
+                                    str(self.out / "trace")])
         # Wait for the event, not for a time: the first collection has been recorded.
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -320,6 +331,7 @@ class Endings(Cli):
         self.assertFalse(report["complete"])
         self.assertEqual(report["run"]["signal"], number)
         self.assertGreater(len(report["cycles"]), 0)
+        self.assertGreater(len(json.loads((self.out / "trace").read_bytes())["traceEvents"]), 0)
 
     def test_a_crash_leaves_its_own_report_and_the_incomplete_one(self):
         for number, level in ((signal.SIGSEGV, "single"), (signal.SIGABRT, "system")):

@@ -130,7 +130,7 @@ TEST(Membalancer, GivesALargerHeapToACheaperPriceOfMemory) {
     c.goal = GoalRule::kMembalancer;
     c.membalancer_per_mib = i == 0 ? 100 : 0.0001;
     Heap heap(c);
-    churn(heap, 16 * kMiB, 8);
+    churn(heap, 4 * kMiB, 8);
     goals[i] = cycles.all().back().next_goal_bytes;
   }
   // The price differs by 10^6, so the extra by 10^3, whatever the machine's speed: far beyond its changes.

@@ -183,11 +183,6 @@ class RunRecorder final : public GcListener {
   std::thread control_;
 };
 
-/// Writes `report` to `path` ("-": standard output) under a temporary name, then renames it.
-Result<bool> write_report(const nlohmann::json& report, const std::string& path);
-/// Error text if `path` cannot become a report: checked before the run, so that nothing is lost after it.
-Result<bool> check_report_path(const std::string& option, const std::string& path);
-
 /// One entry a window, 1-2-5 steps from 10 us: utilization, bounded, without_assists.
 nlohmann::json mmu_json(const Utilization& all, const Utilization& without_assists);
 /// {"relative_error": ..., "buckets": [[lower_ns, upper_ns, count], ...]}

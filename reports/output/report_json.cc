@@ -5,11 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
@@ -420,47 +415,6 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
     if (dropped_requests != 0) out["events"]["dropped_requests"] = dropped_requests;
   }
   return out;
-}
-
-Result<bool> check_report_path(const std::string& option, const std::string& path) {
-  if (path == "-") return true;
-  const std::filesystem::path file(path);
-  std::error_code error;
-  if (std::filesystem::is_directory(file, error))
-    return Error{"option " + option + ": '" + path + "' is a folder"};
-  const std::filesystem::path folder =
-      file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-  if (!std::filesystem::is_directory(folder, error)) {
-    return Error{"option " + option + ": '" + path + "' cannot be written: no folder '" + folder.string() +
-                 "'"};
-  }
-  if (access(folder.c_str(), W_OK) != 0) {
-    return Error{"option " + option + ": '" + path + "' cannot be written: " + std::strerror(errno)};
-  }
-  return true;
-}
-
-Result<bool> write_report(const json& report, const std::string& path) {
-  // Names and arguments may hold any bytes; the report is valid UTF-8 all the same.
-  const std::string text = report.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
-  if (path == "-") {
-    std::cout << text << std::flush;
-    return true;
-  }
-  const std::string temporary = path + ".tmp." + std::to_string(getpid());
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file << text;
-    file.close();
-    if (!file) {
-      std::filesystem::remove(temporary);
-      return Error{"report '" + path + "' cannot be written: " + std::strerror(errno)};
-    }
-  }
-  std::error_code error;
-  std::filesystem::rename(temporary, path, error);
-  if (error) return Error{"report '" + path + "' cannot be written: " + error.message()};
-  return true;
 }
 
 }  // namespace keel

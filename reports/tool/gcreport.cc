@@ -1,24 +1,23 @@
 // gcreport: what a run, or many runs of many collectors, say. The command line; the work is in the files
 // beside it and in reports/analysis, import and export.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "reports/analysis/identities.h"
 #include "reports/analysis/run_facts.h"
-#include "reports/api/run_recorder.h"
+#include "reports/api/files.h"
 #include "reports/document/report_stream.h"
 #include "reports/export/export.h"
 #include "reports/import/import.h"
 #include "reports/recorder/build_facts.h"
 #include "reports/tool/compare.h"
 #include "reports/tool/html_page.h"
+#include "reports/tool/progress.h"
 #include "reports/tool/summary.h"
 
 namespace {
@@ -44,12 +43,19 @@ int validate(const std::vector<std::string>& files) {
   int status = 0;
   for (const std::string& path : files) {
     std::string fault;
-    if (path == "-") {
-      fault = first_fault(std::cin);
-    } else {
-      std::ifstream file(path, std::ios::binary);
+    std::ifstream file;
+    uint64_t bytes = 0;
+    if (path != "-") {
+      file.open(path, std::ios::binary);
       if (!file) bad_input("'" + path + "' cannot be read: " + std::strerror(errno));
-      fault = first_fault(file);
+      std::error_code unknown;  // of a pipe
+      const uintmax_t size = std::filesystem::file_size(path, unknown);
+      if (!unknown) bytes = size;
+    }
+    {
+      ReadProgress progress(path == "-" ? std::cin : file, path, bytes);
+      std::istream in(&progress);
+      fault = first_fault(in);
     }
     std::cout << path << ": " << (fault.empty() ? "valid" : fault) << "\n";
     if (!fault.empty()) status = 1;
@@ -59,7 +65,7 @@ int validate(const std::vector<std::string>& files) {
 
 int import(const std::string& path, const std::string& format, const std::string& workload,
            const std::string& output) {
-  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
+  if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
   Result<json> report = Error{""};
   if (path == "-") {
     report = import_log(std::cin, format, workload);
@@ -80,34 +86,14 @@ int import(const std::string& path, const std::string& format, const std::string
   return 0;
 }
 
-// "-": standard output. A file is complete or not there.
-void write_text(const std::string& text, const std::string& output) {
-  if (output == "-") {
-    std::cout << text << std::flush;
-    return;
-  }
-  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
-  const std::string temporary = output + ".tmp." + std::to_string(getpid());
-  std::ofstream file(temporary, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file || std::rename(temporary.c_str(), output.c_str()) != 0) {
-    const std::string why = std::strerror(errno);
-    std::remove(temporary.c_str());
-    bad_input("'" + output + "' cannot be written: " + why);
-  }
-}
-
 int export_to(const std::vector<std::string>& files, const std::string& format, const ExportOptions& options,
               const std::string& output) {
-  if (const Result<bool> writable = check_report_path("-o", output); !writable) bad_input(writable.error());
+  if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
   std::vector<json> reports;
   for (const std::string& file : files) reports.push_back(load(file));
-  std::ostringstream text;
-  if (const Result<bool> done = export_reports(format, reports, options, text); !done) {
-    bad_input(done.error());
-  }
-  write_text(text.str(), output);
+  const Result<bool> done =
+      write_file(output, [&](std::ostream& out) { return export_reports(format, reports, options, out); });
+  if (!done) bad_input(done.error());
   return 0;
 }
 
@@ -243,15 +229,16 @@ int main(int argc, char** argv) {
     if (static_cast<int>(as_json) + static_cast<int>(as_html) + static_cast<int>(markdown) > 1) {
       bad_input("--markdown, --json and --html: one of them");
     }
-    std::ostringstream text;
-    if (as_json) {
-      text << comparison_json(set.value()).dump(1) << "\n";
-    } else if (as_html) {
-      if (const Result<bool> done = write_html_page(text, sides, set.value()); !done) bad_input(done.error());
-    } else {
-      print_comparison(text, set.value(), markdown);
-    }
-    write_text(text.str(), output);
+    const Result<bool> done = write_file(output, [&](std::ostream& out) -> Result<bool> {
+      if (as_html) return write_html_page(out, sides, set.value());
+      if (as_json) {
+        out << comparison_json(set.value()).dump(1) << "\n";
+      } else {
+        print_comparison(out, set.value(), markdown);
+      }
+      return true;
+    });
+    if (!done) bad_input(done.error());
   } catch (const json::exception& e) {
     bad_input(std::string("a report lacks what is needed: ") + e.what());
   }

@@ -8,7 +8,7 @@
 
 #include "allocator/base/machine.h"
 #include "allocator/base/units.h"
-#include "reports/api/run_recorder.h"
+#include "reports/api/files.h"
 #include "reports/recorder/build_facts.h"
 
 namespace keel {
@@ -344,7 +344,7 @@ void OptionParser::add_common() {
   count("--seed", o.seed, 0, ~uint64_t{0}, "seed of every random choice");
   auto path = [](const char* flag, std::string& value) {
     return [flag, &value](const std::string& t) -> Result<bool> {
-      const Result<bool> usable = check_report_path(flag, t);
+      const Result<bool> usable = check_output_path(flag, t);
       if (!usable) return Error{usable.error().substr(usable.error().find(": ") + 2)};
       value = t;
       return true;
@@ -353,6 +353,11 @@ void OptionParser::add_common() {
   add("--report", "PATH|-", "write the JSON report here", path("--report", o.report_path));
   add("--events", "PATH", "write every event as a JSON line, as the run goes",
       path("--events", o.events_path));
+  add("--trace", "PATH", "write the run as trace events, for Perfetto's UI",
+      [usable = path("--trace", o.trace_path)](const std::string& t) -> Result<bool> {
+        if (t == "-") return Error{"'-' is not a file"};
+        return usable(t);
+      });
   flag("--gctrace", o.gctrace, "Go-compatible line per cycle on stderr");
   add("--debug", "LIST",
       "checkmark, poison, walk, leakcheck, stress=N, pacertrace, scavtrace; also from KEEL_DEBUG",
@@ -449,7 +454,7 @@ CommonOptions OptionParser::parse(int argc, char** argv) {
   }
   if (options_.operations != 0 && app_->count("--warmup") == 0) options_.warmup_ns = 0;
   if (options_.anonymous) {
-    for (const char* path : {"report", "events", "keys"}) options_.arguments.erase(path);
+    for (const char* path : {"report", "events", "trace", "keys"}) options_.arguments.erase(path);
   }
   return options_;
 }

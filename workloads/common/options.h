@@ -36,6 +36,7 @@ struct CommonOptions {
   uint64_t seed = 1;
   std::string report_path;
   std::string events_path;
+  std::string trace_path;
   int64_t finalize_at_exit_ns = 0;  // 0: off, nothing is promised
   Traceback traceback = Traceback::kSingle;
   bool gctrace = false;

@@ -146,9 +146,19 @@ void Session::signal_loop() {
 }
 
 void Session::write_incomplete() {
-  if (options_.report_path.empty()) return;
-  const Result<bool> written = write_report(build(false), options_.report_path);
-  if (!written) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
+  if (!options_.report_path.empty() || !options_.trace_path.empty()) write_files(build(false));
+}
+
+bool Session::write_files(const nlohmann::json& report) {
+  bool all = true;
+  auto note = [&](const char* what, const Result<bool>& written) {
+    if (written) return;
+    std::fprintf(stderr, "%s: %s: %s\n", workload_.c_str(), what, written.error().c_str());
+    all = false;
+  };
+  if (!options_.report_path.empty()) note("report", write_report(report, options_.report_path));
+  if (!options_.trace_path.empty()) note("trace", write_trace(report, options_.trace_path));
+  return all;
 }
 
 void Session::fail_out_of_memory(const std::string& text) {
@@ -231,13 +241,7 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
     std::fprintf(stderr, "%s: self-check failed: %s\n", workload_.c_str(), self_check_detail_.c_str());
     status = 1;
   }
-  if (!options_.report_path.empty()) {
-    const Result<bool> written = write_report(report, options_.report_path);
-    if (!written) {
-      std::fprintf(stderr, "%s: %s\n", workload_.c_str(), written.error().c_str());
-      if (status == 0) status = 2;
-    }
-  }
+  if (!write_files(report) && status == 0) status = 2;
   if (!options_.quiet && options_.report_path != "-") {
     const auto& run = report["run"];
     std::string line = workload_ + ": " + std::to_string(report["cycles"].size()) + " collections";

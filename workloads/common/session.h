@@ -49,6 +49,8 @@ class Session {
   /// Dying thread: has the signal thread write the report, waits for it a while.
   void last_words(int signal, const char* what);
   void write_incomplete();
+  /// The report, then the trace, as far as they were asked for; false, with a line each, if one failed.
+  bool write_files(const nlohmann::json& report);
   nlohmann::json build(bool complete);
   void draw(double share, const std::string& what);
   void clear_progress();
