@@ -14,6 +14,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
 #include "allocator/base/units.h"
+#include "reports/api/files.h"
 #include "reports/recorder/build_facts.h"
 
 namespace keel {
