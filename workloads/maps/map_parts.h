@@ -161,7 +161,7 @@ inline uint64_t zero_bytes(uint64_t bytes) {
   constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f;
   return ~(((bytes & kLow7) + kLow7) | bytes | kLow7);
 }
-inline uint64_t in_every_byte(uint8_t value) { return 0x0101010101010101 * value; }
+inline uint64_t in_every_byte(uint8_t value) { return uint64_t{0x0101010101010101} * value; }
 /// Index of the lowest byte that zero_bytes() found.
 inline uint32_t first_byte(uint64_t found) { return static_cast<uint32_t>(__builtin_ctzll(found)) >> 3; }
 
