@@ -21,7 +21,7 @@ BIN = pathlib.Path(os.environ["KEEL_BIN"])
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCHEMA = json.loads((ROOT / "reports/schema/keel.report.schema.json").read_text(encoding="utf-8"))
 SMALL = ["--live", "4MiB", "--threads", "2", "--operations", "20000"]
-SANITIZED = bool(os.environ.get("KEEL_SANITIZED"))
+SANITIZED = os.environ.get("KEEL_SANITIZED", "")
 OPTIMIZED = os.environ.get("KEEL_BUILD_TYPE") == "Release"
 
 
@@ -152,7 +152,8 @@ class Runs(Cli):
         grown = with_ballast["run"]["virtual_bytes"] - without["run"]["virtual_bytes"]
         # The heap itself grows too, because nothing is collected: at most by all that was allocated.
         self.assertGreaterEqual(grown, 1 << 30)
-        self.assertLess(grown, (1 << 30) + without["memstats"]["TotalAlloc"])
+        if not SANITIZED:  # a sanitizer's own tables grow too
+            self.assertLess(grown, (1 << 30) + without["memstats"]["TotalAlloc"])
         self.assertGreater(len(without["cycles"]), 3 * len(with_ballast["cycles"]))
 
     def test_same_seed_allocates_the_same(self):
@@ -349,7 +350,11 @@ class Endings(Cli):
                 self.assertEqual(process.returncode, -number, errors)
                 self.assertIn(f"keel: fatal: signal {int(number)}", errors)
                 crash = (self.out / "report.json.crash.txt").read_text(encoding="utf-8")
-                self.assertIn(crash, errors, "the file has what was said")
+                if SANITIZED == "thread":  # reports the races of a handler that reads a heap in motion, in between
+                    crash_lines = set(crash.splitlines())
+                    self.assertEqual(crash_lines - set(errors.splitlines()), set(), "the file has what was said")
+                else:
+                    self.assertIn(crash, errors, "the file has what was said")
                 for words in ("cycles completed", "last events", "mutator 1", "stack of the dying thread"):
                     self.assertIn(words, crash)
                 self.assertEqual("'keel-cycle':" in crash, level == "system", crash)

@@ -115,7 +115,21 @@ class Store {
     return true;
   }
 
-  void drop() { table_.reset(); }
+  /// Lets go of everything; with explicit freeing, frees it. Threads: whoever owns the store now, attached.
+  void drop() {
+    if constexpr (B::kFrees) {
+      for (uint64_t b = 0; b < buckets_; ++b) {
+        Entry<B>* next = nullptr;
+        for (Entry<B>* e = table_.get()[b].first.get(); e != nullptr; e = next) {
+          next = e->next.get();
+          B::release(e->key.get());
+          B::release(e);
+        }
+      }
+      B::release(table_.get());
+    }
+    table_.reset();
+  }
   [[nodiscard]] uint64_t entries() const { return entries_; }
   /// Bytes of slots that live as long as the store: table, entries, key strings.
   [[nodiscard]] uint64_t live_bytes() const { return live_bytes_; }
