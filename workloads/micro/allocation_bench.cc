@@ -12,6 +12,7 @@
 #include "workloads/micro/other_collectors.h"
 #ifdef KEEL_MICRO_BOEHM
 #include "workloads/backends/boehm_backend.h"
+#include "workloads/micro/bench_heap.h"
 #endif
 
 namespace keel {
@@ -19,14 +20,7 @@ namespace {
 
 std::optional<Heap> g_heap;
 
-HeapConfig config() {
-  HeapConfig c;
-  c.roots = Roots::kPrecise;
-  c.goal = GoalRule::kFixed;
-  c.fixed_goal_bytes = uint64_t{64} << 20;
-  return c;
-}
-void open_heap(const benchmark::State&) { g_heap.emplace(config()); }
+void open_heap(const benchmark::State&) { g_heap.emplace(bench_heap()); }
 void close_heap(const benchmark::State&) { g_heap.reset(); }
 
 template <size_t kBytes>

@@ -10,6 +10,7 @@
 #include "workloads/micro/other_collectors.h"
 #ifdef KEEL_MICRO_BOEHM
 #include "workloads/backends/boehm_backend.h"
+#include "workloads/micro/bench_heap.h"
 #endif
 
 namespace keel {
@@ -21,14 +22,6 @@ struct Small {
 struct Medium {
   std::array<uint64_t, 8> words;
 };
-
-HeapConfig config() {
-  HeapConfig c;
-  c.roots = Roots::kPrecise;
-  c.goal = GoalRule::kFixed;
-  c.fixed_goal_bytes = uint64_t{64} << 20;
-  return c;
-}
 
 // What changing phase took, from the collector's own records.
 class TransitionTimes final : public NullListener {
@@ -57,7 +50,7 @@ class TransitionTimes final : public NullListener {
 // one holds up one mutator.
 void empty_cycle(benchmark::State& state, const char* transitions) {
   TransitionTimes times;
-  HeapConfig c = config();
+  HeapConfig c = bench_heap();
   c.transitions = transitions;
   c.listener = &times;
   Heap heap(c);
@@ -100,7 +93,7 @@ class SweepTime final : public NullListener {
 // collection's wall time would hide it.
 void sweep(benchmark::State& state) {
   SweepTime swept;
-  HeapConfig c = config();
+  HeapConfig c = bench_heap();
   c.gogc_percent = HeapConfig::kGogcOff;
   c.goal = GoalRule::kGogc;
   c.listener = &swept;
@@ -125,7 +118,7 @@ BENCHMARK(sweep)->Name("sweep/half-dead")->Unit(benchmark::kMillisecond);
 
 // Registration alone; the objects die in between, untimed.
 void finalizer(benchmark::State& state) {
-  Heap heap(config());
+  Heap heap(bench_heap());
   MutatorScope scope(heap);
   constexpr int kRegistrations = 1000;
   while (state.KeepRunningBatch(kRegistrations)) {
