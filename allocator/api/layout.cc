@@ -7,13 +7,14 @@
 #include <memory>
 #include <tuple>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/bits.h"
 #include "allocator/base/mutex.h"
 
 namespace keel {
 namespace detail {
 constinit std::array<Layout, kMaxLayouts> g_layouts{};
-constinit std::atomic<uint32_t> g_layout_count{1};
+constinit Atomic<uint32_t> g_layout_count{1};
 }  // namespace detail
 
 namespace {

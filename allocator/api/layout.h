@@ -10,12 +10,12 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "allocator/base/atomic.h"
 #include "allocator/size/size_classes.h"
 
 namespace keel {
@@ -70,7 +70,7 @@ LayoutId register_layout(size_t bytes, const PointerMap& map);
 
 namespace detail {
 extern std::array<Layout, kMaxLayouts> g_layouts;
-extern std::atomic<uint32_t> g_layout_count;
+extern Atomic<uint32_t> g_layout_count;
 }  // namespace detail
 
 /// The layout with this id. The id came from register_layout() or from a page entry published after it.

@@ -7,20 +7,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <climits>
 #include <cstdint>
 #include <ctime>
 
+#include "allocator/base/atomic.h"
+
 namespace keel {
 
 /// Sleeps while `word` == `expected`, at most `timeout_ns` (< 0: no limit). May return early; callers loop.
-inline void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, int64_t timeout_ns = -1) {
+inline void futex_wait(const Atomic<uint32_t>& word, uint32_t expected, int64_t timeout_ns = -1) {
   timespec timeout{timeout_ns / 1000000000, timeout_ns % 1000000000};
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? nullptr : &timeout, nullptr, 0);
 }
 
-inline void futex_wake_all(const std::atomic<uint32_t>& word) {
+inline void futex_wake_all(const Atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/check.h"
 #include "allocator/base/os_memory.h"
 #include "allocator/span/span_bits.h"
@@ -33,7 +34,7 @@ constexpr uint64_t kHugePageBytes = 2 * kMiB;
 
 class SweepInFlight {
  public:
-  explicit SweepInFlight(std::atomic<uint32_t>& count) : count_(count) {
+  explicit SweepInFlight(Atomic<uint32_t>& count) : count_(count) {
     // relaxed [sweep.in_flight]: the list's lock, taken next, orders it for whoever finds the list empty.
     count_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -45,7 +46,7 @@ class SweepInFlight {
   SweepInFlight& operator=(const SweepInFlight&) = delete;
 
  private:
-  std::atomic<uint32_t>& count_;
+  Atomic<uint32_t>& count_;
 };
 
 }  // namespace
@@ -53,7 +54,7 @@ class SweepInFlight {
 HeapMemory::HeapMemory(const HeapMemoryConfig& config)
     : config_(config),
       freed_slots_(config.poison ? std::make_unique<FreedSlots>() : nullptr),
-      centrals_(new std::atomic<CentralList*>[kMaxLayouts]()) {
+      centrals_(new Atomic<CentralList*>[kMaxLayouts]()) {
   if (!pages_.reserve(config.range_bytes != 0 ? config.range_bytes : kDefaultRange, config.huge_pages)) {
     throw std::bad_alloc();
   }

@@ -15,13 +15,13 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "allocator/api/layout.h"
 #include "allocator/api/sweep_hook.h"
+#include "allocator/base/atomic.h"
 #include "allocator/cache/central_list.h"
 #include "allocator/memory/freed_slots.h"
 #include "allocator/page/page_heap.h"
@@ -102,13 +102,13 @@ class HeapMemory {
 
   /// Bytes and objects ever freed by sweeping. relaxed [stats]: sums for reports; exact when no sweep runs.
   struct Freed {
-    std::atomic<uint64_t> bytes{0};
-    std::atomic<uint64_t> objects{0};
+    Atomic<uint64_t> bytes{0};
+    Atomic<uint64_t> objects{0};
   };
   /// The same by size class (0: large objects), for Go's MemStats.BySize. relaxed [stats].
   struct SizeCounts {
-    std::atomic<uint64_t> mallocs{0};
-    std::atomic<uint64_t> frees{0};
+    Atomic<uint64_t> mallocs{0};
+    Atomic<uint64_t> frees{0};
   };
   [[nodiscard]] SizeCounts& by_size(size_t size_class) { return by_size_[size_class]; }
   [[nodiscard]] const SizeCounts& by_size(size_t size_class) const { return by_size_[size_class]; }
@@ -141,23 +141,23 @@ class HeapMemory {
   PageTable table_;
   PageHeap pages_{table_};
   SweepHook* sweep_hook_ = nullptr;
-  std::atomic<uint32_t> cycle_{0};
+  Atomic<uint32_t> cycle_{0};
   // [sweep.in_flight]: raised before a span leaves its list unswept, lowered when it is filed. Whoever has
   // seen every list empty (their locks order it) and then reads 0 knows that no sweep is half done.
-  std::atomic<uint32_t> sweeps_in_flight_{0};
+  Atomic<uint32_t> sweeps_in_flight_{0};
   Freed freed_;
   std::array<SizeCounts, kSizeClassCount> by_size_;
   // relaxed [stats]: pages of spans of a chunk or more, which have one entry a chunk.
-  std::atomic<uint64_t> chunked_pages_{0};
+  Atomic<uint64_t> chunked_pages_{0};
 
   Mutex create_mu_{LockRank::kLeaf};
-  std::unique_ptr<std::atomic<CentralList*>[]> centrals_;
+  std::unique_ptr<Atomic<CentralList*>[]> centrals_;
   std::vector<std::unique_ptr<CentralList>> central_storage_ KEEL_GUARDED_BY(create_mu_);
 
   mutable Mutex large_mu_{LockRank::kLarge};
   std::vector<Span*> large_[2] KEEL_GUARDED_BY(large_mu_);  // by parity, as in CentralList
   // relaxed [sweep.hint]: where the background sweeper looks next; any value is right.
-  std::atomic<uint32_t> next_layout_{1};
+  Atomic<uint32_t> next_layout_{1};
 };
 
 }  // namespace keel

@@ -14,10 +14,10 @@
 // end of a span, because spans end only while no mark is running.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "allocator/api/layout.h"
+#include "allocator/base/atomic.h"
 #include "allocator/base/bits.h"
 #include "allocator/base/units.h"
 #include "allocator/span/span.h"
@@ -47,7 +47,7 @@ class PageEntry {
   uint64_t word_;
 };
 
-using BitWord = std::atomic<uint64_t>;
+using BitWord = Atomic<uint64_t>;
 
 class PageTable {
  public:
@@ -88,7 +88,7 @@ class PageTable {
     return bits_[array] + page * kBitWordsPerPage;
   }
   [[nodiscard]] BitWord* bits_base(unsigned array) const { return bits_[array]; }
-  [[nodiscard]] const std::atomic<uint64_t>* entries() const { return entries_; }
+  [[nodiscard]] const Atomic<uint64_t>* entries() const { return entries_; }
 
   /// Makes a span findable. Its fields are final and its bits clear. release [page.publish].
   void publish(const Span& span);
@@ -110,10 +110,10 @@ class PageTable {
 
   uintptr_t base_ = 0;
   uint64_t range_bytes_ = 0;
-  std::atomic<uint64_t>* entries_ = nullptr;
+  Atomic<uint64_t>* entries_ = nullptr;
   Span* spans_ = nullptr;
   BitWord* bits_[2] = {nullptr, nullptr};
-  std::atomic<Span*>* chunks_ = nullptr;
+  Atomic<Span*>* chunks_ = nullptr;
 };
 
 }  // namespace keel

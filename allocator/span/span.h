@@ -10,10 +10,10 @@
 // large list, or in the hands of the one sweeper that took it from a list.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "allocator/api/layout.h"
+#include "allocator/base/atomic.h"
 
 namespace keel {
 
@@ -28,13 +28,13 @@ struct Span {
   bool cached = false;      // held by a thread cache; owner only, read by the heap walk in a stop
   // relaxed [span.state]: written by the owner of the pages; readers find the span through a page entry,
   // whose release store follows.
-  std::atomic<SpanState> state{SpanState::kFree};
+  Atomic<SpanState> state{SpanState::kFree};
   // relaxed [grey.overflow]: a sticky request to rescan the span; set by any marker, taken by the cycle
   // thread while no marker runs (the pool's lock orders both).
-  std::atomic<uint8_t> overflowed{0};
+  Atomic<uint8_t> overflowed{0};
   // Cycle whose sweep the span has had. relaxed [sweep.owner]: written by whoever owns the span; a list's
   // lock hands ownership over. Others read it only in statistics and checks, in a stop.
-  std::atomic<uint32_t> swept_cycle{0};
+  Atomic<uint32_t> swept_cycle{0};
   uint32_t live_slots = 0;  // after the last sweep, plus slots of holes retired since; owner only
 
   [[nodiscard]] uint64_t bytes() const { return pages << kPageShift; }

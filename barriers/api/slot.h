@@ -6,8 +6,9 @@
 // plain moves.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "allocator/base/atomic.h"
 
 namespace keel {
 
@@ -27,7 +28,7 @@ class Slot {
   void initialize(uintptr_t value) { word_.store(value, std::memory_order_relaxed); }
 
  private:
-  std::atomic<uintptr_t> word_{0};
+  Atomic<uintptr_t> word_{0};
 };
 static_assert(sizeof(Slot) == sizeof(void*));
 

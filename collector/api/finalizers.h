@@ -14,7 +14,6 @@
 // second.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +21,7 @@
 #include <typeinfo>
 #include <utility>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/source_place.h"
 
 namespace keel {
@@ -40,7 +40,7 @@ namespace detail {
 /// What all weak pointers to one object share; outlives the object, so equality does as well.
 struct WeakTarget {
   // release/acquire [weak.target]: cleared under the table's lock or in a stop; see Weak::lock().
-  std::atomic<uintptr_t> object{0};
+  Atomic<uintptr_t> object{0};
 };
 
 void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where);

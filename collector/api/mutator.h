@@ -8,12 +8,12 @@
 // memory.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <new>
 #include <string>
 #include <utility>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/source_place.h"
 #include "allocator/cache/thread_cache.h"
 #include "barriers/api/barrier_state.h"
@@ -113,8 +113,8 @@ class Mutator {
 
   HeapCore& core_;
   // [world.pending], [world.state]: see collector/world/world.h.
-  std::atomic<uint32_t> pending_{0};
-  std::atomic<uint32_t> state_{0};
+  Atomic<uint32_t> pending_{0};
+  Atomic<uint32_t> state_{0};
   ThreadCache cache_;
   Marker marker_;
   BarrierState* barrier_ = nullptr;  // the thread's t_barrier

@@ -9,7 +9,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "allocator/api/layout.h"
+#include "allocator/base/atomic.h"
 #include "collector/api/ptr.h"
 
 namespace keel {
@@ -223,8 +223,8 @@ template <typename T>
 LayoutId layout_for(size_t bytes) {
   // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here. Registering
   // twice gives the same id.
-  static std::array<std::atomic<LayoutId>, kSizeClassCount> ids{};
-  std::atomic<LayoutId>& cached = ids[size_class_of(bytes)];
+  static std::array<Atomic<LayoutId>, kSizeClassCount> ids{};
+  Atomic<LayoutId>& cached = ids[size_class_of(bytes)];
   LayoutId id = cached.load(std::memory_order_acquire);
   if (id == 0) [[unlikely]] {
     id = register_layout(bytes, pointer_map_of<T>(false));
@@ -236,8 +236,8 @@ LayoutId layout_for(size_t bytes) {
 /// Layout of an array of T in a slot for `bytes`.
 template <typename T>
 LayoutId array_layout_for(size_t bytes) {
-  static std::array<std::atomic<LayoutId>, kSizeClassCount> ids{};
-  std::atomic<LayoutId>& cached = ids[size_class_of(bytes)];
+  static std::array<Atomic<LayoutId>, kSizeClassCount> ids{};
+  Atomic<LayoutId>& cached = ids[size_class_of(bytes)];
   // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here.
   LayoutId id = cached.load(std::memory_order_acquire);
   if (id == 0) [[unlikely]] {

@@ -36,11 +36,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <thread>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
 #include "collector/api/events.h"
 #include "collector/api/heap.h"
@@ -164,13 +164,13 @@ class Cycle {
   int64_t recent_total_ns_ KEEL_GUARDED_BY(recent_mu_) = 0;
 
   // relaxed [cycle.request]: saves mutators the lock once a request is in; the lock decides.
-  std::atomic<bool> request_pending_{false};
-  std::atomic<uint32_t> completed_{0};
-  std::atomic<uint32_t> forced_{0};
-  std::atomic<uint64_t> pause_total_ns_{0};
-  std::atomic<int64_t> last_gc_unix_ns_{0};
-  std::atomic<int64_t> total_cpu_ns_{0};  // idle marking included
-  std::atomic<double> gc_cpu_fraction_{0};
+  Atomic<bool> request_pending_{false};
+  Atomic<uint32_t> completed_{0};
+  Atomic<uint32_t> forced_{0};
+  Atomic<uint64_t> pause_total_ns_{0};
+  Atomic<int64_t> last_gc_unix_ns_{0};
+  Atomic<int64_t> total_cpu_ns_{0};  // idle marking included
+  Atomic<double> gc_cpu_fraction_{0};
   std::thread thread_;
 };
 

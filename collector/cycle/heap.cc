@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <map>
 
+#include "allocator/base/atomic.h"
 #include "barriers/api/barrier_list.h"
 #include "collector/api/leak_check.h"
 #include "collector/api/misuse.h"
@@ -21,7 +22,7 @@ keel::HeapCore* keel_debug_core = nullptr;
 namespace keel {
 namespace {
 // relaxed [heap.current]: set before any mutator exists, cleared after the last has gone.
-std::atomic<Heap*> g_current{nullptr};
+Atomic<Heap*> g_current{nullptr};
 
 void close_in_child() {
   if (Heap* heap = g_current.load(std::memory_order_relaxed)) heap->core().close_after_fork();

@@ -3,11 +3,11 @@
 // Life: constructed by Heap; threads of workers, sweeper and cycle start with it and end with it.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "allocator/base/atomic.h"
 #include "barriers/api/barrier_list.h"
 #include "collector/api/heap.h"
 #include "collector/cycle/cycle.h"
@@ -23,8 +23,8 @@ namespace keel {
 
 /// Sums over mutators, alive and gone. relaxed [stats]: exact when no mutator runs.
 struct AllocationTotals {
-  std::atomic<uint64_t> bytes{0};
-  std::atomic<uint64_t> objects{0};
+  Atomic<uint64_t> bytes{0};
+  Atomic<uint64_t> objects{0};
 };
 
 class HeapCore {
@@ -85,14 +85,14 @@ class HeapCore {
   Pacer pacer;
   AllocationTotals allocated;
   MemoryKeeper keeper;
-  std::atomic<uint64_t> gathered_assist_ns{0};  // of this cycle, relaxed [stats]
-  std::atomic<uint64_t> assist_scan_bytes{0};
-  std::atomic<uint64_t> next_cycle_bytes{0};  // allocated by threads that are in the next cycle already
-  std::atomic<uint32_t> attached{0};          // mutators now; relaxed [stats]
-  std::atomic<uint32_t> next_mutator{1};      // relaxed: only uniqueness matters
-  Phase phase = Phase::kOff;                  // registry lock
+  Atomic<uint64_t> gathered_assist_ns{0};  // of this cycle, relaxed [stats]
+  Atomic<uint64_t> assist_scan_bytes{0};
+  Atomic<uint64_t> next_cycle_bytes{0};  // allocated by threads that are in the next cycle already
+  Atomic<uint32_t> attached{0};          // mutators now; relaxed [stats]
+  Atomic<uint32_t> next_mutator{1};      // relaxed: only uniqueness matters
+  Phase phase = Phase::kOff;             // registry lock
   // relaxed [mark.active]: read by mutators to know whether to pay; a stale value pays a hole late.
-  std::atomic<bool> marking{false};
+  Atomic<bool> marking{false};
 
   /// Sums of this cycle, gathered from mutators by the collector or by detaching threads.
   struct Gathered {

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/clock.h"
 
 namespace keel {
 
-MemoryKeeper::MemoryKeeper(HeapMemory& memory, Pacer& pacer, const std::atomic<uint64_t>& allocated_bytes,
+MemoryKeeper::MemoryKeeper(HeapMemory& memory, Pacer& pacer, const Atomic<uint64_t>& allocated_bytes,
                            int cores)
     : memory_(memory),
       pacer_(pacer),

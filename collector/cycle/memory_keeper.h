@@ -7,9 +7,9 @@
 // limiter.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
 #include "allocator/memory/heap_memory.h"
 #include "collector/pacing/cpu_limiter.h"
@@ -22,7 +22,7 @@ class MemoryKeeper {
   /// How much one mutator allocates between two looks at the figures.
   static constexpr uint64_t kLookBytes = 64 * kKiB;
 
-  MemoryKeeper(HeapMemory& memory, Pacer& pacer, const std::atomic<uint64_t>& allocated_bytes, int cores);
+  MemoryKeeper(HeapMemory& memory, Pacer& pacer, const Atomic<uint64_t>& allocated_bytes, int cores);
 
   /// Looks at the figures, moves the goal, scavenges what is over the limit. Threads: any without locks.
   void look();
@@ -48,16 +48,16 @@ class MemoryKeeper {
 
   HeapMemory& memory_;
   Pacer& pacer_;
-  const std::atomic<uint64_t>& allocated_bytes_;
+  const Atomic<uint64_t>& allocated_bytes_;
   const int cores_;
   Mutex mu_{LockRank::kLeaf};
   CpuLimiter limiter_;
   int64_t last_process_cpu_ns_ KEEL_GUARDED_BY(mu_);
   // relaxed [stats]: sums, taken by the limiter.
-  std::atomic<int64_t> assist_ns_{0};
-  std::atomic<int64_t> idle_mark_ns_{0};
-  std::atomic<uint64_t> eager_{0};
-  std::atomic<int64_t> scavenge_ns_{0};
+  Atomic<int64_t> assist_ns_{0};
+  Atomic<int64_t> idle_mark_ns_{0};
+  Atomic<uint64_t> eager_{0};
+  Atomic<int64_t> scavenge_ns_{0};
 };
 
 }  // namespace keel

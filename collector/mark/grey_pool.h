@@ -10,9 +10,9 @@
 // remember. Threads: any; one lock (kGrey), taken once per chunk.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
 
 namespace keel {
@@ -90,10 +90,10 @@ class GreyPool {
   uint32_t fresh_ KEEL_GUARDED_BY(mu_) = 0;  // chunks never used since release_idle()
   uint32_t busy_ KEEL_GUARDED_BY(mu_) = 0;
   uint64_t found_ KEEL_GUARDED_BY(mu_) = 0;
-  std::atomic<uint32_t> full_count_{0};
-  std::atomic<uint32_t> waiting_{0};
-  std::atomic<bool> overflowed_{false};
-  std::atomic<bool> announced_{false};
+  Atomic<uint32_t> full_count_{0};
+  Atomic<uint32_t> waiting_{0};
+  Atomic<bool> overflowed_{false};
+  Atomic<bool> announced_{false};
 };
 
 }  // namespace keel

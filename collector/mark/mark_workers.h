@@ -16,12 +16,12 @@
 // from the cycle thread.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "allocator/base/atomic.h"
 #include "collector/api/events.h"
 #include "collector/mark/marker.h"
 #include "collector/pacing/pacer.h"
@@ -92,7 +92,7 @@ class MarkWorkers {
     const bool idle;       // the thread for idle time
     bool used_idle = false;
     // relaxed [mark.active]: a hint for help_idle_threads().
-    std::atomic<bool> holds{false};
+    Atomic<bool> holds{false};
     bool raised = false;  // cycle thread only
     std::thread thread;
   };
@@ -119,10 +119,10 @@ class MarkWorkers {
   uint32_t inside_ KEEL_GUARDED_BY(mu_) = 0;  // workers between begin() and end()
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
   // relaxed [mark.active]: end() also takes the lock each worker leaves through.
-  std::atomic<bool> active_{false};
-  std::atomic<bool> all_out_{false};
-  std::atomic<uint64_t> scanned_{0};
-  std::atomic<int> idle_running_{0};
+  Atomic<bool> active_{false};
+  Atomic<bool> all_out_{false};
+  Atomic<uint64_t> scanned_{0};
+  Atomic<int> idle_running_{0};
   int64_t begin_ns_ = 0;
   MarkCounts counts_ KEEL_GUARDED_BY(mu_);
   WorkerTimes times_ KEEL_GUARDED_BY(mu_);

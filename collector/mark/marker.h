@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "allocator/base/atomic.h"
 #include "allocator/memory/heap_memory.h"
 #include "allocator/span/span_bits.h"
 #include "barriers/api/barrier_state.h"
@@ -153,7 +154,7 @@ class Marker final : public GreySink {
   const bool announces_;
   uintptr_t base_ = 0;
   uint64_t range_ = 0;
-  const std::atomic<uint64_t>* entries_ = nullptr;
+  const Atomic<uint64_t>* entries_ = nullptr;
   BitWord* marks_ = nullptr;
 
   GreyChunk* top_ = nullptr;    // pushes and pops

@@ -12,8 +12,9 @@
 // Source: Go mgclimit.go, proposal 48409. Threads: guarded by its owner's lock, except limiting().
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "allocator/base/atomic.h"
 
 namespace keel {
 
@@ -49,7 +50,7 @@ class CpuLimiter {
   int64_t overflow_ = 0;
   int64_t owed_ = 0;  // part of it that must drain before the bucket does
   bool marking_ = false;
-  std::atomic<bool> limiting_{false};
+  Atomic<bool> limiting_{false};
 };
 
 }  // namespace keel

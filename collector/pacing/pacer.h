@@ -9,9 +9,9 @@
 // goal and trigger, which change when memory figures do.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
 #include "collector/api/config.h"
 #include "collector/pacing/assist_ratio.h"
@@ -117,8 +117,8 @@ class Pacer {
   void recompute_locked() KEEL_REQUIRES(mu_);
 
   const PacerConfig config_;
-  std::atomic<int64_t> gogc_percent_;
-  std::atomic<uint64_t> memory_limit_;
+  Atomic<int64_t> gogc_percent_;
+  Atomic<uint64_t> memory_limit_;
 
   Mutex mu_{LockRank::kLeaf};
   GoalInputs inputs_ KEEL_GUARDED_BY(mu_);
@@ -134,15 +134,15 @@ class Pacer {
   ConsMarkWindow window_ KEEL_GUARDED_BY(mu_);
   double cons_mark_ KEEL_GUARDED_BY(mu_) = 0;
 
-  std::atomic<uint64_t> live_{0};
-  std::atomic<uint64_t> scannable_{0};  // bytes that may hold pointers: Go's heapScan
-  std::atomic<uint64_t> goal_{0};
-  std::atomic<uint64_t> trigger_{0};
-  std::atomic<uint64_t> active_trigger_{0};  // kNoGoal while a cycle runs
-  std::atomic<bool> limited_{false};
-  std::atomic<double> ratio_{0};
-  std::atomic<double> sweep_ratio_{0};
-  std::atomic<int64_t> credit_{0};
+  Atomic<uint64_t> live_{0};
+  Atomic<uint64_t> scannable_{0};  // bytes that may hold pointers: Go's heapScan
+  Atomic<uint64_t> goal_{0};
+  Atomic<uint64_t> trigger_{0};
+  Atomic<uint64_t> active_trigger_{0};  // kNoGoal while a cycle runs
+  Atomic<bool> limited_{false};
+  Atomic<double> ratio_{0};
+  Atomic<double> sweep_ratio_{0};
+  Atomic<int64_t> credit_{0};
 };
 
 }  // namespace keel

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "allocator/base/atomic.h"
 #include "allocator/memory/heap_memory.h"
 
 namespace keel {
@@ -45,9 +46,9 @@ class Sweeper final : public SweepHook {
       false;  // swept: idle pages may go back, also while the next mark runs
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
   uint64_t retain_bytes_ KEEL_GUARDED_BY(mu_) = 0;
-  std::atomic<int64_t> sweep_ns_{0};
-  std::atomic<int64_t> release_ns_{0};
-  std::atomic<uint64_t> released_bytes_{0};
+  Atomic<int64_t> sweep_ns_{0};
+  Atomic<int64_t> release_ns_{0};
+  Atomic<uint64_t> released_bytes_{0};
   std::thread thread_;
 };
 

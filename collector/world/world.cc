@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/check.h"
 #include "allocator/base/clock.h"
 #include "allocator/base/futex.h"
@@ -170,7 +171,7 @@ void World::enter_blocked(Mutator& self) {
 int64_t World::leave_blocked(Mutator& self) {
   race_point(RacePoint::kLeavingBlocking);
   int64_t since = 0;
-  auto wait_on = [&since](std::atomic<uint32_t>& word, uint32_t value) {
+  auto wait_on = [&since](Atomic<uint32_t>& word, uint32_t value) {
     if (since == 0) since = now_ns();
     futex_wait(word, value);
   };

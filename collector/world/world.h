@@ -24,6 +24,7 @@
 #include <memory>
 #include <vector>
 
+#include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
 #include "collector/api/mutator.h"
 
@@ -100,10 +101,10 @@ class World {
 
   Mutex registry_mu_{LockRank::kRegistry};
   std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
-  const Action* action_ = nullptr;     // of the handshake in flight; published by pending_ [world.pending]
-  std::atomic<uint32_t> progress_{0};  // futex word: bumped when a mutator acknowledges or blocks
-  std::atomic<uint32_t> stops_{0};     // futex word: stops ended; mutators sleep on it [world.state]
-  std::atomic<int> running_{0};
+  const Action* action_ = nullptr;  // of the handshake in flight; published by pending_ [world.pending]
+  Atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
+  Atomic<uint32_t> stops_{0};       // futex word: stops ended; mutators sleep on it [world.state]
+  Atomic<int> running_{0};
 };
 
 }  // namespace keel
