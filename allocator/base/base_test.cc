@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "allocator/base/bits.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/machine.h"
 #include "allocator/base/mutex.h"
 #include "allocator/base/rng.h"
@@ -66,6 +67,20 @@ TEST(Machine, KnowsItsCoresAndMemory) {
   EXPECT_GT(physical_memory_bytes(), 64 * kMiB);
   EXPECT_GT(resident_bytes(), 0U);
   EXPECT_GT(process_memory().virtual_bytes, process_memory().resident_bytes);
+}
+
+TEST(Defects, HaveDistinctNamesAndAreOffWithoutBeingAskedFor) {
+  size_t count = 0;
+  const DefectFacts* list = defect_list(count);
+  ASSERT_GT(count, 1U);
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT_EQ(find_defect(to_string(list[i].defect)), list[i].defect);
+    EXPECT_EQ(defect(list[i].defect), kExploreBuild && i == 0) << to_string(list[i].defect);
+  }
+  EXPECT_EQ(find_defect("no_such_defect"), std::nullopt);
+  set_defect_for_testing(list[1].defect);
+  EXPECT_EQ(defect(list[1].defect), kExploreBuild);
+  set_defect_for_testing(Defect::kNone);
 }
 
 TEST(MutexDeathTest, LocksAreTakenInRankOrder) {

@@ -6,6 +6,7 @@
 // Steffens, "On-the-fly garbage collection", CACM 1978; Go before 1.8.
 #pragma once
 
+#include "allocator/base/defects.h"
 #include "barriers/api/barrier_traits.h"
 
 namespace keel {
@@ -21,7 +22,7 @@ struct DijkstraBarrier {
   template <typename State, typename SlotType>
   static void before_store(State& self, SlotType& slot, uintptr_t value) noexcept {
     static_cast<void>(slot);
-    self.add(value);
+    if (!defect(Defect::kDijkstraWithoutInsertion)) self.add(value);
   }
 };
 

@@ -6,6 +6,7 @@
 // Clements and Hudson, "Eliminate STW stack re-scanning" (Go proposal 17503); Go mbarrier.go.
 #pragma once
 
+#include "allocator/base/defects.h"
 #include "barriers/api/barrier_traits.h"
 
 namespace keel {
@@ -20,8 +21,8 @@ struct HybridBarrier {
                                          .sound_with_handshake = true};
   template <typename State, typename SlotType>
   static void before_store(State& self, SlotType& slot, uintptr_t value) noexcept {
-    self.add(slot.load_acquire());
-    self.add(value);
+    if (!defect(Defect::kHybridWithoutDeletion)) self.add(slot.load_acquire());
+    if (!defect(Defect::kHybridWithoutInsertion)) self.add(value);
   }
 };
 

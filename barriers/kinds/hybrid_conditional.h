@@ -6,6 +6,7 @@
 // costs as much as shading.
 #pragma once
 
+#include "allocator/base/defects.h"
 #include "barriers/api/barrier_traits.h"
 
 namespace keel {
@@ -20,8 +21,8 @@ struct HybridConditionalBarrier {
                                          .sound_with_handshake = true};
   template <typename State, typename SlotType>
   static void before_store(State& self, SlotType& slot, uintptr_t value) noexcept {
-    self.add(slot.load_acquire());
-    if (self.stack_is_grey()) self.add(value);
+    if (!defect(Defect::kConditionalWithoutDeletion)) self.add(slot.load_acquire());
+    if (self.stack_is_grey() && !defect(Defect::kConditionalWithoutInsertion)) self.add(value);
   }
 };
 

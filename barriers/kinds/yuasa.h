@@ -6,6 +6,7 @@
 // machines", Journal of Systems and Software, 1990.
 #pragma once
 
+#include "allocator/base/defects.h"
 #include "barriers/api/barrier_traits.h"
 
 namespace keel {
@@ -21,7 +22,7 @@ struct YuasaBarrier {
   template <typename State, typename SlotType>
   static void before_store(State& self, SlotType& slot, uintptr_t value) noexcept {
     static_cast<void>(value);
-    self.add(slot.load_acquire());
+    if (!defect(Defect::kYuasaWithoutDeletion)) self.add(slot.load_acquire());
   }
 };
 
