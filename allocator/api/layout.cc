@@ -9,6 +9,7 @@
 
 #include "allocator/base/atomic.h"
 #include "allocator/base/bits.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
 
 namespace keel {
@@ -45,7 +46,8 @@ MapKind fastest_kind(const PointerMap& map) {
 }  // namespace
 
 LayoutId register_layout(size_t bytes, const PointerMap& map) {
-  const uint8_t size_class = size_class_of(bytes);
+  uint8_t size_class = size_class_of(bytes);
+  if (defect(Defect::kSizeClassTooSmall) && size_class > 1) --size_class;
   const SizeClass& sizes = kSizeClasses[size_class];
   const MapKind kind = fastest_kind(map);
   uint32_t unit = kind == MapKind::kAllPointers || kind == MapKind::kNoscan ? 1 : map.unit_words;
@@ -58,6 +60,7 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   }
   if (!map.repeats && kind == MapKind::kOneUnit) unit = prefix;
   std::vector<uint32_t> offsets = map.offsets;
+  if (defect(Defect::kFieldMissingFromMap) && offsets.size() > 1) offsets.pop_back();
   if (kind == MapKind::kAllPointers) offsets = {0};
 
   Registry& r = registry();
@@ -78,6 +81,7 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
       size_class == 0
           ? 0
           : static_cast<uint32_t>(((uint64_t{1} << 32) + sizes.slot_bytes - 1) / sizes.slot_bytes);
+  if (defect(Defect::kReciprocalRoundedDown)) layout.slot_magic -= 1;
   layout.unit_words = unit;
   layout.prefix_words = prefix;
   if (kind == MapKind::kLong) {

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "allocator/base/check.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 
@@ -64,13 +65,14 @@ bool ThreadCache::take_hole(LayoutId layout) {
   if (begin == l.slots) return false;
   uint32_t end = find_bit(allocated, begin, l.slots, true);
   if (hole_limit_ != 0) end = std::min(end, begin + hole_limit_);
+  if (defect(Defect::kHoleTooLong) && end < l.slots) ++end;
   char* start = reinterpret_cast<char*>(span.start) + size_t{begin} * l.slot_bytes;
   const size_t bytes = size_t{end - begin} * l.slot_bytes;
   if (FreedSlots* freed = memory_.freed_slots()) freed->take(span, begin, end);
-  if (span.needs_zero) std::memset(start, 0, bytes);
+  if (span.needs_zero && !defect(Defect::kSlotNotZeroed)) std::memset(start, 0, bytes);
   // The compiler must not treat the zeros as dead because a constructor follows (rule 5).
   asm volatile("" : : "r"(start) : "memory");
-  if (black_) set_bits(memory_.mark_bits(page, cycle_), begin, end);
+  if (black_ && !defect(Defect::kBornWhite)) set_bits(memory_.mark_bits(page, cycle_), begin, end);
   held.recorded = begin;
   held.hole_end = end;
   bumps_[layout] = {start, start + bytes};
@@ -124,12 +126,14 @@ void* ThreadCache::allocate_large(LayoutId layout, uint64_t bytes) {
 }
 
 void ThreadCache::publish() {
+  if (defect(Defect::kHolesNotPublished)) return;
   for (LayoutId layout : active_) publish_hole(layout);
 }
 
 void ThreadCache::begin_black() {
   publish();
   black_ = true;
+  if (defect(Defect::kHeldHolesWhite)) return;
   for (LayoutId layout : active_) {
     const Held& held = held_[layout];
     set_bits(memory_.mark_bits(memory_.page_of(*held.span), cycle_), held.recorded, held.hole_end);
@@ -144,7 +148,7 @@ size_t ThreadCache::flush() {
     publish_hole(layout);
     Held& held = held_[layout];
     unused += static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
-    if (black_)
+    if (black_ && !defect(Defect::kUnusedSlotsMarked))
       clear_bits(memory_.mark_bits(memory_.page_of(*held.span), cycle_), held.recorded, held.hole_end);
     give_back(layout);
   }

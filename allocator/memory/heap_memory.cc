@@ -7,6 +7,7 @@
 
 #include "allocator/base/atomic.h"
 #include "allocator/base/check.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
 #include "allocator/span/span_bits.h"
 
@@ -127,14 +128,14 @@ Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle
   void* start = reinterpret_cast<void*>(span->start);
   if (untouched) {
     // Never zeroed by writing: dropped pages read as zero, and stay the system's until somebody touches them.
-    if (run.dirty) os::release(start, span->bytes());
+    if (run.dirty && !defect(Defect::kLargeNotReleased)) os::release(start, span->bytes());
     if (config_.huge_pages) os::set_huge_pages(start, span->bytes(), false);
     os::exclude_from_dumps(start, span->bytes());
-  } else if (run.dirty) {
+  } else if (run.dirty && !defect(Defect::kLargeNotZeroed)) {
     std::memset(start, 0, span->bytes());
   }
   set_bits(alloc_bits(run.page, cycle), 0, 1);
-  if (black) set_bits(mark_bits(run.page, cycle), 0, 1);
+  if (black && !defect(Defect::kLargeBornWhite)) set_bits(mark_bits(run.page, cycle), 0, 1);
   if (span->bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_add(pages, std::memory_order_relaxed);
   table_.publish(*span);
   MutexLock lock(large_mu_);
@@ -147,7 +148,8 @@ HeapMemory::MetadataBytes HeapMemory::metadata_by_kind() const {
   const uint64_t in_use = pages_.stats().in_use_bytes >> kPageShift;
   const uint64_t pages = in_use - std::min(in_use, chunked);
   MetadataBytes bytes;
-  bytes.bits = pages * 2 * PageTable::kBitWordsPerPage * sizeof(uint64_t);
+  bytes.bits =
+      pages * (defect(Defect::kMetadataMiscounted) ? 1 : 2) * PageTable::kBitWordsPerPage * sizeof(uint64_t);
   bytes.spans = pages * sizeof(Span);
   bytes.page_table =
       pages * sizeof(uint64_t) + (chunked << kPageShift >> PageTable::kChunkShift) * sizeof(void*);
@@ -167,7 +169,7 @@ void HeapMemory::free_span(Span& span) {
   // A span this large goes straight back to the system: nobody will reuse it whole soon.
   const bool release = untouched || span.bytes() >= PageTable::kChunkBytes;
   if (span.bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_sub(pages, std::memory_order_relaxed);
-  table_.withdraw(span);
+  if (!defect(Defect::kFreeSpanFindable)) table_.withdraw(span);
   span.state.store(SpanState::kFree, std::memory_order_relaxed);
   if (release) {
     void* start = reinterpret_cast<void*>(span.start);
@@ -210,6 +212,7 @@ bool HeapMemory::sweep_one(uint32_t now) {
   next_layout_.store(id, std::memory_order_relaxed);
   if (span == nullptr) return false;
   sweep_hook_->sweep_span(*span, now);
+  if (defect(Defect::kSpanFiledTwice) && span->live_slots != 0) file_swept(*span, now);
   file_swept(*span, now);
   return true;
 }

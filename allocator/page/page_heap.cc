@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "allocator/base/bits.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
 
 namespace keel {
@@ -49,7 +50,7 @@ PageHeap::Runs::iterator PageHeap::find_fit_locked(uint64_t pages, uint64_t alig
 PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
   MutexLock lock(mu_);
   if (pages == 0 || pages > range_bytes_ >> kPageShift) return {};
-  if (limit_ != 0 && (in_use_ + pages) << kPageShift > limit_) {
+  if (limit_ != 0 && (in_use_ + pages) << kPageShift > limit_ && !defect(Defect::kMaxHeapIgnored)) {
     last_error_ = 0;
     return {};
   }
@@ -80,6 +81,7 @@ PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
 
 void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
   MutexLock lock(mu_);
+  released = released || defect(Defect::kDirtyPagesCalledClean);
   in_use_ -= pages;
   Run merged{pages, released ? 0 : pages};
   if (!released) set_dirty_locked(page, pages, true);
@@ -180,7 +182,8 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
     below = it->first;
     const Run run = it->second;
     // Other pages of the run are clean already; releasing them again costs the kernel nothing.
-    os::release(static_cast<char*>(range_) + (it->first << kPageShift), run.pages << kPageShift);
+    const uint64_t past = defect(Defect::kUsedPageReleased) && it->first + run.pages < frontier_ ? 1 : 0;
+    os::release(static_cast<char*>(range_) + (it->first << kPageShift), (run.pages + past) << kPageShift);
     table_.release_metadata(it->first, run.pages);
     set_dirty_locked(it->first, run.pages, false);
     dirty_ -= run.dirty_pages;

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "allocator/base/bits.h"
+#include "allocator/base/defects.h"
 #include "allocator/span/page_table.h"
 
 namespace keel {
@@ -19,6 +20,10 @@ namespace keel {
 inline bool try_mark(BitWord& word, uint64_t bit) {
   // relaxed [mark.once]: the load only saves a locked instruction; fetch_or elects one winner in any order.
   if ((word.load(std::memory_order_relaxed) & bit) != 0) return false;
+  if (defect(Defect::kMarkBitSetWithoutLock)) {
+    word.store(word.load(std::memory_order_relaxed) | bit, std::memory_order_relaxed);
+    return true;
+  }
   return (word.fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
 }
 
@@ -28,7 +33,7 @@ inline bool try_mark(BitWord& word, uint64_t bit) {
 template <typename Announce>
 bool try_mark_announced(BitWord& word, uint64_t bit, Announce&& announce) {
   if ((word.load(std::memory_order_acquire) & bit) != 0) return false;
-  announce();
+  if (!defect(Defect::kGreyedInSilence)) announce();
   return (word.fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
 }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
 #include "barriers/api/slot.h"
 
@@ -46,7 +47,7 @@ struct BarrierState {
   }
   void flush() noexcept {
     if (count == 0) return;
-    sink->shade(buffer, count);
+    if (!defect(Defect::kBarrierFlushDropped)) sink->shade(buffer, count);
     shaded += count;
     ++flushes;
     count = 0;
@@ -60,7 +61,9 @@ inline constinit thread_local BarrierState t_barrier;
 template <typename Kind>
 void barrier_slow_path(BarrierState& self, Slot& slot, uintptr_t value) noexcept {
   Kind::before_store(self, slot, value);
-  if (self.count >= self.limit) self.flush();
+  if (self.count < self.limit) return;
+  if (defect(Defect::kFullBufferDropped)) self.count = 0;
+  self.flush();
 }
 
 /// Stores a pointer into the heap or a root: barrier, then release store. No safepoint between the two.

@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "allocator/base/defects.h"
 #include "allocator/base/source_place.h"
 #include "barriers/api/barrier_state.h"
 
@@ -43,7 +44,7 @@ class Root {
   }
   ~Root() {
     if (slot_ == nullptr) return;
-    write_slot(*slot_, 0);
+    write(0);
     detail::release_root_slot(slot_);
   }
 
@@ -52,7 +53,7 @@ class Root {
       if (target == nullptr) return;
       slot_ = detail::acquire_root_slot(where_);
     }
-    write_slot(*slot_, reinterpret_cast<uintptr_t>(target));
+    write(reinterpret_cast<uintptr_t>(target));
   }
   [[nodiscard]] T* get() const {
     return slot_ == nullptr ? nullptr : reinterpret_cast<T*>(slot_->load_relaxed());
@@ -62,6 +63,10 @@ class Root {
   explicit operator bool() const { return get() != nullptr; }
 
  private:
+  void write(uintptr_t target) {
+    defect(Defect::kRootWithoutBarrier) ? slot_->store_release(target) : write_slot(*slot_, target);
+  }
+
   Slot* slot_ = nullptr;
   SourcePlace where_;  // for the leak check
 };

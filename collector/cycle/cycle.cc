@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/world/probes.h"
@@ -44,7 +45,7 @@ void Cycle::request(CycleTrigger trigger) {
     requested_ = true;
     trigger_ = trigger;
   }
-  wake_.notify_one();
+  if (!defect(Defect::kCycleNotWoken)) wake_.notify_one();
 }
 
 void Cycle::collect() {
@@ -53,7 +54,7 @@ void Cycle::collect() {
   requested_ = true;
   trigger_ = CycleTrigger::kForced;
   ++waiters_;
-  wake_.notify_one();
+  if (!defect(Defect::kCycleNotWoken)) wake_.notify_one();
   while (swept_ < wanted) done_.wait(mu_);
   --waiters_;
 }
@@ -169,7 +170,7 @@ bool Cycle::rescans_in_rounds() const { return ragged() && core_.barrier.traits.
 
 // Step 1, and what every start needs.
 void Cycle::prepare(CycleRecord& record) {
-  core_.sweeper->finish();
+  if (!defect(Defect::kMarkBeforeSweepEnds)) core_.sweeper->finish();
   record.heap_trigger_bytes = core_.pacer.trigger_bytes();
   record.heap_goal_bytes = core_.pacer.goal_bytes();
   {
@@ -220,6 +221,7 @@ bool Cycle::mark_until_quiet(CycleRecord& record) {
     ++record.termination_rounds;
     core_.world.handshake([this](Mutator& m) { core_.hand_in_grey(m, rescans_in_rounds()); });
     if (core_.pool.take_found_work() == 0 && core_.pool.quiet()) return true;
+    if (defect(Defect::kEndsAfterOneRound)) return true;
     if (rescans_in_rounds() && record.termination_rounds >= kMostRescanRounds) return false;
   }
 }

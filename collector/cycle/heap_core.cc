@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/machine.h"
 #include "allocator/base/os_memory.h"
 #include "allocator/base/race_points.h"
@@ -125,8 +126,9 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   world.attach(std::move(owned), [this](Mutator& m) {
     m.cache_.set_cycle(memory.cycle());
     m.stall_left_ns_ = kMostStallNs;
-    if (phase != Phase::kOff && phase != Phase::kEnding) raise_barrier(m);
-    if (phase >= Phase::kBlack) begin_black(m);
+    if (phase != Phase::kOff && phase != Phase::kEnding && !defect(Defect::kAttachedWithoutBarrier))
+      raise_barrier(m);
+    if (phase >= Phase::kBlack && !defect(Defect::kAttachedWhite)) begin_black(m);
     if (phase >= Phase::kMark) m.barrier_->stack_grey = false;
     attached.fetch_add(1, std::memory_order_relaxed);
   });
@@ -154,7 +156,7 @@ void HeapCore::detach() {
   self.fake_stack_ = nullptr;
   world.detach(self, [this](Mutator& m) {
     if (phase != Phase::kOff) {
-      hand_in_grey(m, false);
+      if (!defect(Defect::kLeavesWithItsGrey)) hand_in_grey(m, false);
       m.barrier_->marking = m.barrier_->stack_grey = false;
     }
     pacer.subtract_live(m.cache_.flush());
@@ -196,7 +198,10 @@ void HeapCore::scan_roots(Mutator& m) {
   std::vector<RootHit> own_hits;
   if (config.record_roots) m.marker_.record_hits(&own_hits);
   if (config.roots == Roots::kPrecise) {
-    for (LocalLink* local = m.locals_; local != nullptr; local = local->next) m.marker_.visit(local->pointer);
+    for (LocalLink* local = m.locals_; local != nullptr; local = local->next) {
+      if (defect(Defect::kLocalSkipped) && local == m.locals_) continue;
+      m.marker_.visit(local->pointer);
+    }
   } else {
     const auto* sp = reinterpret_cast<const uintptr_t*>(round_up(m.stopped_sp_, kWordBytes));
     const auto* base = reinterpret_cast<const uintptr_t*>(m.stack_base_);
@@ -219,8 +224,8 @@ void HeapCore::scan_roots(Mutator& m) {
 }
 
 void HeapCore::hand_in_grey(Mutator& m, bool rescan) {
-  m.barrier_->flush();
-  if (rescan) scan_roots(m);
+  if (!defect(Defect::kNoFlushAtTermination)) m.barrier_->flush();
+  if (rescan && !defect(Defect::kStackNotRescanned)) scan_roots(m);
   m.marker_.flush();
 }
 

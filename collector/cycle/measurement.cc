@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "collector/cycle/cycle.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/verify/verifier.h"
@@ -140,7 +141,8 @@ void Cycle::measure(CycleRecord& record) {
   }
   all.marks.add(own);
   all.marks.add(core_.workers->counts());
-  record.heap_live_bytes = all.marks.marked_bytes + all.black_bytes;
+  record.heap_live_bytes =
+      all.marks.marked_bytes + (defect(Defect::kBlackBytesForgotten) ? 0 : all.black_bytes);
   record.marked_objects = all.marks.marked_objects + all.black_objects;
   record.black_bytes = all.black_bytes;
   record.scanned_heap_bytes = all.marks.scanned_bytes;

@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
 #include "collector/cycle/cycle.h"
 #include "collector/cycle/heap_core.h"
@@ -25,14 +26,21 @@ namespace keel {
 void Cycle::start_ragged(CycleRecord& record) {
   record.begin_ns = now_ns();
   KEEL_CHECK(core_.memory.unswept_spans() == 0, "cycle %u: unswept spans when marking begins", record.number);
-  core_.world.handshake([this](Mutator& m) { core_.raise_barrier(m); },
-                        [this] { core_.set_phase(HeapCore::Phase::kBarrier); });
+  core_.world.handshake(
+      [this](Mutator& m) {
+        core_.raise_barrier(m);
+        if (defect(Defect::kFirstRoundsMerged)) core_.begin_black(m);
+      },
+      [this] { core_.set_phase(HeapCore::Phase::kBarrier); });
   race_point(RacePoint::kAfterMarkingFlagsRaised);
-  core_.world.handshake([this](Mutator& m) { core_.begin_black(m); },
-                        [&] {
-                          core_.set_phase(HeapCore::Phase::kBlack);
-                          begin_pacing(record);
-                        });
+  core_.world.handshake(
+      [this](Mutator& m) {
+        if (!defect(Defect::kFirstRoundsMerged)) core_.begin_black(m);
+      },
+      [&] {
+        core_.set_phase(HeapCore::Phase::kBlack);
+        begin_pacing(record);
+      });
   record.mark_begin_ns = now_ns();
   core_.keeper.record_stop(record.mark_begin_ns, record.mark_begin_ns, true);
   core_.workers->begin();
@@ -84,6 +92,7 @@ void Cycle::end_ragged(CycleRecord& record) {
     core_.world.resume([](Mutator&) {}, [] {});
   }
   const uint32_t next = core_.memory.cycle() + 1;
+  if (defect(Defect::kSweptBeforeAcknowledged)) core_.memory.sweep_one(next);
   core_.world.handshake([this, next](Mutator& m) { core_.retire_cache(m, next); },
                         [&] {
                           record.heap_mark_end_bytes = core_.pacer.live_bytes();

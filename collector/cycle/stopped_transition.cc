@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
 #include "collector/cycle/cycle.h"
 #include "collector/cycle/heap_core.h"
@@ -51,7 +52,8 @@ bool Cycle::terminate_stopped(CycleRecord& record) {
     ++record.grey_overflows;
     rescan_overflowed();
   }
-  if (core_.pool.take_found_work() != 0 || !core_.pool.quiet()) {
+  const bool found = core_.pool.take_found_work() != 0 || !core_.pool.quiet();
+  if (found && !defect(Defect::kEndsAfterOneRound)) {
     int64_t end = 0;
     core_.world.resume([](Mutator&) {}, [&] { end = now_ns(); });
     report_stop(record, PauseKind::kMarkTermination, stop, end);

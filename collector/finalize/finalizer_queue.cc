@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "collector/cycle/heap_core.h"
 
 namespace keel {
@@ -34,9 +35,9 @@ void FinalizerQueue::add_finalizer(uintptr_t object, const char* type, std::func
   Slot* slot = roots_.acquire(where);
   slot->initialize(object);
   MutexLock lock(mu_);
-  items_.push_back({slot, type, std::move(run), nullptr, where});
+  if (!defect(Defect::kFinalizerLost)) items_.push_back({slot, type, std::move(run), nullptr, where});
   ++counts_.finalizers_queued;
-  wake_.notify_one();
+  if (!defect(Defect::kFinalizersNotWoken)) wake_.notify_one();
 }
 
 void FinalizerQueue::add_cleanup(const char* type, std::function<void()> run, SourcePlace where) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "allocator/base/defects.h"
 #include "allocator/span/span_bits.h"
 #include "collector/api/misuse.h"
 #include "collector/finalize/finalizer_queue.h"
@@ -47,7 +48,8 @@ void SpecialTable::set_finalizer(void* object, const char* type, std::function<v
   special.finalizer = std::move(run);
   special.finalizer_type = type;
   special.finalizer_where = where;
-  if (marker != nullptr) marker->scan_fields(*place.span, place.slot);
+  if (marker != nullptr && !defect(Defect::kLateFinalizerNotShaded))
+    marker->scan_fields(*place.span, place.slot);
 }
 
 bool SpecialTable::clear_finalizer(void* object) {
@@ -107,14 +109,14 @@ uintptr_t SpecialTable::lock_weak(const detail::WeakTarget& target, Marker* mark
   MutexLock lock(mu_);
   const uintptr_t object = target.object.load(std::memory_order_acquire);
   // Marked before the caller can use it, and announced before it is marked [rule 2].
-  if (object != 0) marker->shade(&object, 1);
+  if (object != 0 && !defect(Defect::kWeakLockedInSilence)) marker->shade(&object, 1);
   return object;
 }
 
 void SpecialTable::shade_reachable(Marker& marker) {
   MutexLock lock(mu_);
   for (auto& [object, special] : specials_) {
-    if (!special.finalizer) continue;
+    if (!special.finalizer || defect(Defect::kFinalizableNotTraced)) continue;
     const Place place = place_of(reinterpret_cast<const void*>(object));
     marker.scan_fields(*place.span, place.slot);
   }
@@ -127,16 +129,21 @@ bool SpecialTable::decide(Marker& marker, const std::function<bool()>& still_ove
     const uintptr_t object = at->first;
     Special& special = at->second;
     const Place place = place_of(reinterpret_cast<const void*>(object));
-    const bool marked = test_bit(memory_.mark_bits(memory_.page_of(*place.span)), place.slot);
-    if (!marked && special.weak != nullptr) {
+    const bool marked = test_bit(memory_.mark_bits(memory_.page_of(*place.span)), place.slot) &&
+                        !defect(Defect::kFinalizedWhileReachable);
+    const bool late = defect(Defect::kWeakClearedLate);
+    if (((!marked && !late) || defect(Defect::kWeakClearedEarly)) && special.weak != nullptr) {
       // release [weak.target]: pairs with lock_weak().
       special.weak->object.store(0, std::memory_order_release);
       special.weak = nullptr;
     }
     if (!marked && special.finalizer) {
       // Resurrected: one object, since what it reaches is marked. Its cleanups wait for its next death.
-      marker.shade(&object, 1);
+      if (!defect(Defect::kFinalizedNotKept)) marker.shade(&object, 1);
       marker.drain(~uint64_t{0});
+      if (defect(Defect::kFinalizerTwice)) {
+        queue_.add_finalizer(object, special.finalizer_type, special.finalizer, special.finalizer_where);
+      }
       queue_.add_finalizer(object, special.finalizer_type, std::exchange(special.finalizer, nullptr),
                            special.finalizer_where);
     } else if (!marked) {

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "allocator/base/check.h"
+#include "allocator/base/defects.h"
 
 namespace keel {
 namespace {
@@ -98,6 +99,8 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) void Marker::scan
   for (const uintptr_t* word = begin; word < end; ++word) {
     const uintptr_t value = *word;
     if (value - base_ >= range_) continue;
+    if (defect(Defect::kStackWordSkipped) && reinterpret_cast<uintptr_t>(word) / kWordBytes % 8 == 0)
+      continue;
     if (visit_conservative(value, reinterpret_cast<uintptr_t>(word))) ++stack_hits_;
   }
   stack_words_ += static_cast<uint64_t>(end - begin);
@@ -138,8 +141,8 @@ void Marker::overflow(GreyObject object) {
   Span* span = memory_.table().find(object & kAddressMask);
   // relaxed [grey.overflow]: sticky; read by the cycle thread once nobody is busy, which the pool's lock
   // orders.
-  span->overflowed.store(1, std::memory_order_relaxed);
-  pool_.note_overflow();
+  if (!defect(Defect::kOverflowedSpanNotFlagged)) span->overflowed.store(1, std::memory_order_relaxed);
+  if (!defect(Defect::kOverflowNotNoted)) pool_.note_overflow();
 }
 
 // Somebody waits and the pool is empty: give away the spare chunk, or the older half of the top one.
@@ -160,7 +163,7 @@ void Marker::donate() {
 }
 
 bool Marker::flush() {
-  settle_ring();
+  if (!defect(Defect::kRingNotSettled)) settle_ring();
   bool any = false;
   if (spare_ != nullptr) {
     pool_.put_full(spare_);
@@ -227,8 +230,10 @@ void Marker::scan(GreyObject grey) {
   const auto* words = reinterpret_cast<const uintptr_t*>(object);
   counts_.scanned_bytes += uint64_t{layout.prefix_words} * kWordBytes;
   if (layout.kind == MapKind::kOneUnit) [[likely]] {
-    for (uint64_t bits = layout.bits; bits != 0; bits &= bits - 1)
+    for (uint64_t bits = layout.bits; bits != 0; bits &= bits - 1) {
+      if (defect(Defect::kLastFieldNotScanned) && std::has_single_bit(bits)) break;
       visit(load_slot(words + std::countr_zero(bits)));
+    }
     return;
   }
   scan_words(layout, words, 0, layout.prefix_words);
@@ -270,7 +275,8 @@ void Marker::scan_large(const Layout& layout, uintptr_t at) {
   const uint64_t first = (at - span->start) / kWordBytes;
   constexpr uint64_t kPieceWords = kPieceBytes / kWordBytes;
   if (first == 0) {
-    for (uint64_t piece = kPieceWords; piece < words; piece += kPieceWords) {
+    for (uint64_t piece = defect(Defect::kPieceSkipped) ? 2 * kPieceWords : kPieceWords; piece < words;
+         piece += kPieceWords) {
       push((span->start + piece * kWordBytes) | uint64_t{span->layout} << 48);
     }
   }

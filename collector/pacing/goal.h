@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "allocator/base/defects.h"
 #include "allocator/base/units.h"
 
 namespace keel {
@@ -33,7 +34,7 @@ inline uint64_t gogc_goal(const GoalInputs& in) {
   const auto percent = static_cast<double>(in.gogc_percent);
   const double growth =
       static_cast<double>(in.live_bytes + in.stack_bytes + in.global_bytes) * percent / 100.0;
-  const double goal = static_cast<double>(in.live_bytes) + growth;
+  const double goal = static_cast<double>(in.live_bytes) * (defect(Defect::kGoalTooHigh) ? 1.5 : 1) + growth;
   const double minimum = static_cast<double>(kHeapMinimum) * percent / 100.0;
   const double chosen = std::max(goal, minimum);
   return chosen >= static_cast<double>(kNoGoal) ? kNoGoal : static_cast<uint64_t>(chosen);

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "allocator/base/defects.h"
 #include "collector/pacing/goal.h"
 
 namespace keel {
@@ -35,7 +36,7 @@ inline uint64_t goal_below_limit(uint64_t limit_bytes) {
 
 /// Bytes, at least `live_bytes`; kNoGoal without a limit (limit_bytes >= kNoGoal).
 inline uint64_t memory_limit_goal(uint64_t limit_bytes, const MemoryFigures& memory, uint64_t live_bytes) {
-  if (limit_bytes >= kNoGoal) return kNoGoal;
+  if (limit_bytes >= kNoGoal || defect(Defect::kMemoryLimitIgnored)) return kNoGoal;
   const uint64_t heap = std::min(memory.mapped_bytes, memory.heap_free_bytes + memory.heap_allocated_bytes);
   const uint64_t non_heap = memory.mapped_bytes - heap;
   const uint64_t overage = memory.mapped_bytes > limit_bytes ? memory.mapped_bytes - limit_bytes : 0;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "allocator/base/defects.h"
+
 namespace keel {
 namespace {
 // With GOGC off, a forced cycle is paced as if GOGC were this (Go mgcpacer.go, revise()).
@@ -107,7 +109,8 @@ void Pacer::end_cycle(const CycleMeasurements& m) {
   least_trigger_ = m.live_bytes + kSweepDistance;
   triggered_ = kNoGoal;
   // By difference: with handshakes mutators allocate meanwhile.
-  live_.fetch_add(m.live_bytes + m.new_bytes - now, std::memory_order_relaxed);
+  const uint64_t kept = defect(Defect::kNewBytesForgotten) ? 0 : m.new_bytes;
+  live_.fetch_add(m.live_bytes + kept - now, std::memory_order_relaxed);
   scannable_.store(m.scanned_heap_bytes, std::memory_order_relaxed);
   ratio_.store(0, std::memory_order_relaxed);
   recompute_locked();

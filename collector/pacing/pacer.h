@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
 #include "collector/api/config.h"
 #include "collector/pacing/assist_ratio.h"
@@ -73,7 +74,8 @@ class Pacer {
 
   /// Credit from background scan work; may be taken by debtors.
   void add_credit(uint64_t scan_bytes) {
-    credit_.fetch_add(static_cast<int64_t>(scan_bytes), std::memory_order_relaxed);
+    credit_.fetch_add(static_cast<int64_t>(scan_bytes) * (defect(Defect::kCreditCountedTwice) ? 2 : 1),
+                      std::memory_order_relaxed);
   }
   /// Takes up to `wanted` bytes of credit.
   double steal_credit(double wanted);

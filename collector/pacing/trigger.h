@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 
+#include "allocator/base/defects.h"
 #include "collector/pacing/goal.h"
 
 namespace keel {
@@ -47,7 +48,7 @@ inline uint64_t trigger_point(const TriggerInputs& in) {
   highest = std::max(lowest, highest);
   const double runway =
       in.cons_mark * (1 - kGoalUtilization) / kGoalUtilization * static_cast<double>(in.expected_scan_bytes);
-  const double wanted = static_cast<double>(in.goal_bytes) - runway;
+  const double wanted = static_cast<double>(in.goal_bytes) - (defect(Defect::kTriggerTooLate) ? 0 : runway);
   const uint64_t trigger = wanted <= 0 ? lowest : static_cast<uint64_t>(wanted);
   return std::min(in.goal_bytes, std::clamp(trigger, lowest, highest));
 }

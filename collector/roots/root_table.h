@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
 #include "allocator/base/source_place.h"
 #include "barriers/api/slot.h"
@@ -23,7 +24,10 @@ class RootTable {
   uint64_t scan(Visit&& visit) {
     MutexLock lock(mu_);
     for (const auto& block : blocks_) {
-      for (const Cell& cell : *block) visit(cell.slot.load_acquire());
+      for (const Cell& cell : *block) {
+        if (defect(Defect::kRootSkipped) && &cell == &block->front()) continue;
+        visit(cell.slot.load_acquire());
+      }
     }
     return blocks_.size() * kBlockSlots * sizeof(Slot);
   }

@@ -2,6 +2,7 @@
 #include "collector/sweep/sweeper.h"
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/span/span_bits.h"
 
 namespace keel {
@@ -37,6 +38,7 @@ void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
   const Layout& layout = layout_of(span.layout);
   const uint64_t page = memory_.page_of(span);
   const BitWord* live_bits = memory_.alloc_bits(page, cycle);  // the marks of the cycle that just ended
+  if (defect(Defect::kMarkedObjectFreed)) clear_bits(memory_.alloc_bits(page, cycle), 0, 1);
   const uint32_t live = count_bits(live_bits, layout.slots);
   const uint32_t dead = span.live_slots - live;
   if (dead != 0) {
@@ -53,8 +55,8 @@ void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
     }
     span.needs_zero = true;
   }
-  clear_bits(memory_.mark_bits(page, cycle), layout.slots);
-  span.live_slots = live;
+  if (!defect(Defect::kOldMarksKept)) clear_bits(memory_.mark_bits(page, cycle), layout.slots);
+  if (!defect(Defect::kLiveSlotsNotCounted)) span.live_slots = live;
   span.swept_cycle.store(cycle, std::memory_order_relaxed);
 }
 

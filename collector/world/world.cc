@@ -7,6 +7,7 @@
 #include "allocator/base/atomic.h"
 #include "allocator/base/check.h"
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/race_points.h"
 #include "collector/world/probes.h"
@@ -74,7 +75,7 @@ bool World::try_hold(Mutator& mutator) {
 void World::unhold(Mutator& mutator) {
   // release [world.state]: what the collector did for the thread is visible when it runs again.
   mutator.state_.store(kBlocked, std::memory_order_release);
-  futex_wake_all(mutator.state_);
+  if (!defect(Defect::kHeldNotWoken)) futex_wake_all(mutator.state_);
 }
 
 void World::handshake(const Action& action, const std::function<void()>& then) {
@@ -82,7 +83,10 @@ void World::handshake(const Action& action, const std::function<void()>& then) {
   KEEL_PROBE1(round_begin, mutators_.size());
   action_ = &action;
   // seq_cst [world.dekker]; releases action_ to the mutator [world.pending].
-  for (auto& m : mutators_) m->pending_.fetch_or(kHandshake, std::memory_order_seq_cst);
+  for (auto& m : mutators_) {
+    if (defect(Defect::kAcknowledgementSkipped) && m == mutators_.back()) continue;
+    m->pending_.fetch_or(kHandshake, std::memory_order_seq_cst);
+  }
   run_everywhere();
   KEEL_PROBE(round_end);
   if (then) then();
@@ -99,6 +103,7 @@ void World::run_everywhere() {
       // acquire [world.pending]: a cleared bit shows the action's effects.
       if ((m->pending_.load(std::memory_order_acquire) & kHandshake) == 0) continue;
       if (try_hold(*m)) {
+        if (defect(Defect::kBlockedThreadNotActedFor)) m->pending_.fetch_and(~uint32_t{kHandshake});
         if ((m->pending_.load(std::memory_order_acquire) & kHandshake) != 0) run_action(*m);
         unhold(*m);
       } else {
@@ -125,6 +130,7 @@ World::StopTimes World::stop() {
   for (auto& m : mutators_) {
     if (!try_hold(*m)) running.push_back(m.get());
   }
+  if (defect(Defect::kStopMissesOne) && !running.empty()) running.pop_back();
   while (!running.empty()) {
     const uint32_t seen = progress_.load(std::memory_order_acquire);
     std::erase_if(running, [&](Mutator* m) {
@@ -156,7 +162,7 @@ void World::resume(const Action& action, const std::function<void()>& on_restart
   for (auto& m : mutators_) m->pending_.fetch_and(~uint32_t{kStop}, std::memory_order_release);
   // One call wakes them all, so that none stays behind if the first one takes this thread's core.
   stops_.fetch_add(1, std::memory_order_release);
-  futex_wake_all(stops_);
+  if (!defect(Defect::kStoppedNotWoken)) futex_wake_all(stops_);
   run_everywhere();
   registry_mu_.unlock();
 }
