@@ -74,7 +74,8 @@ REPORT = {
                          "pointer_words?": "n"}],
     "counters?": OPEN,
     "results?": OPEN,
-    "events": {"recorded": "n", "dropped": "n", "request_bytes?": "n", "interruption_bytes?": "n", "dropped_requests?": "n"},
+    "events": {"recorded": "n", "dropped": "n", "request_bytes?": "n", "interruption_bytes?": "n", "dropped_requests?": "n",
+               "log_error?": "s"},
     "import?": {"format": "s", "lines": "n", "read": "n", "ignored": "n", "unread": "n", "clock": "b",
                 "unread_lines?": [{"line": "n", "text": "s"}]},
 }

@@ -9,7 +9,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,6 +27,7 @@
 
 namespace keel {
 
+class OutputFile;
 class Utilization;
 
 /// A collection of a collector that is not Keel: what its hooks tell, and nothing else.
@@ -86,6 +86,9 @@ class RunRecorder final : public GcListener {
   void note_rss_end();
   /// Stops sampler and control thread; nothing is recorded after. Idempotent.
   void finish();
+  /// Closes the events file, to which nothing comes any more. Error: something of it could not be written;
+  /// what is there is then a beginning of it, and the report says so too. Threads: any.
+  Result<bool> finish_events();
 
   // GcListener.
   void* on_attach(uint32_t thread, const char* name) override;
@@ -129,6 +132,7 @@ class RunRecorder final : public GcListener {
   [[nodiscard]] nlohmann::json utilization_json(uint64_t mutators) KEEL_REQUIRES(mu_);
   [[nodiscard]] nlohmann::json metered_json() KEEL_REQUIRES(mu_);
   void write_event(const nlohmann::json& line) KEEL_REQUIRES(mu_);
+  void flush_events() KEEL_REQUIRES(mu_);
   [[nodiscard]] nlohmann::json sample_json(const Sample& sample) const;
   [[nodiscard]] nlohmann::json pause_json(const PauseRecord& pause) const;
   [[nodiscard]] nlohmann::json cycle_json(const CycleRecord& cycle) const;
@@ -168,7 +172,8 @@ class RunRecorder final : public GcListener {
   std::vector<std::unique_ptr<IntervalLog>> request_logs_ KEEL_GUARDED_BY(mu_);
   LogHistogram hiccups_;  // written by the control thread alone
   uint64_t dropped_samples_ KEEL_GUARDED_BY(mu_) = 0;
-  std::FILE* events_ KEEL_GUARDED_BY(mu_) = nullptr;
+  std::unique_ptr<OutputFile> events_ KEEL_GUARDED_BY(mu_);
+  std::string events_error_ KEEL_GUARDED_BY(mu_);
   int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t finished_ns_ KEEL_GUARDED_BY(mu_) = -1;

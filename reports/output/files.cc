@@ -1,49 +1,28 @@
 // See reports/api/files.h.
 #include "reports/api/files.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
+#include "reports/output/output_file.h"
 
 namespace keel {
 
 Result<bool> check_output_path(const std::string& option, const std::string& path) {
-  if (path == "-") return true;
-  const std::filesystem::path file(path);
-  std::error_code error;
-  if (std::filesystem::is_directory(file, error))
-    return Error{"option " + option + ": '" + path + "' is a folder"};
-  const std::filesystem::path folder =
-      file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-  if (!std::filesystem::is_directory(folder, error)) {
-    return Error{"option " + option + ": '" + path + "' cannot be written: no folder '" + folder.string() +
-                 "'"};
-  }
-  if (access(folder.c_str(), W_OK) != 0) {
-    return Error{"option " + option + ": '" + path + "' cannot be written: " + std::strerror(errno)};
-  }
+  const Result<OutputPlace> place = find_output_place(path);
+  if (!place) return Error{"option " + option + ": '" + path + "' " + place.error()};
   return true;
 }
 
+bool is_file_output(const std::string& path) {
+  const Result<OutputPlace> place = find_output_place(path);
+  return place &&
+         (place.value().kind == OutputPlace::Kind::kNew || place.value().kind == OutputPlace::Kind::kRegular);
+}
+
 Result<bool> write_file(const std::string& path, const std::function<Result<bool>(std::ostream&)>& write) {
-  if (path == "-") {
-    Result<bool> written = write(std::cout);
-    std::cout << std::flush;
-    return written;
-  }
-  const std::string temporary = path + ".tmp." + std::to_string(getpid());
-  std::ofstream file(temporary, std::ios::binary);
-  Result<bool> written = write(file);
-  file.close();
-  if (written && (!file || std::rename(temporary.c_str(), path.c_str()) != 0)) {
-    written = Error{"'" + path + "' cannot be written: " + std::strerror(errno)};
-  }
-  if (!written) std::remove(temporary.c_str());
-  return written;
+  const Result<std::unique_ptr<OutputFile>> file = OutputFile::open(path, OutputWay::kBeside);
+  if (!file) return Error{file.error()};
+  const Result<bool> written = write(file.value()->stream());
+  if (!written) return written;
+  return file.value()->finish();
 }
 
 Result<bool> write_report(const nlohmann::json& report, const std::string& path) {

@@ -12,6 +12,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
 #include "reports/output/gctrace.h"
+#include "reports/output/output_file.h"
 #include "reports/recorder/environment.h"
 
 namespace keel {
@@ -35,26 +36,25 @@ RunRecorder::RunRecorder(RecorderOptions options) : options_(std::move(options))
   started_unix_ns_ = to_unix_ns(started_ns_);
 }
 
-RunRecorder::~RunRecorder() {
-  finish();
-  MutexLock lock(mu_);
-  if (events_ != nullptr) std::fclose(events_);
-}
+RunRecorder::~RunRecorder() { finish(); }
 
 Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
   sample_ = std::move(sample);
+  std::unique_ptr<OutputFile> events;
+  if (!options_.events_path.empty()) {
+    // Not under the lock: a FIFO waits for its reader, and a signal wants a report meanwhile.
+    Result<std::unique_ptr<OutputFile>> opened = OutputFile::open(options_.events_path, OutputWay::kInPlace);
+    if (!opened) return Error{"option --events: " + opened.error()};
+    events = std::move(opened).value();
+  }
   {
     MutexLock lock(mu_);
     samples_.reserve(4096);
     cycles_.reserve(1024);
     world_stops_.reserve(2048);
     longest_.reserve(kLongest + 1);
-    if (!options_.events_path.empty()) {
-      events_ = std::fopen(options_.events_path.c_str(), "we");
-      if (events_ == nullptr) {
-        return Error{"option --events: '" + options_.events_path +
-                     "' cannot be written: " + std::strerror(errno)};
-      }
+    if (events != nullptr) {
+      events_ = std::move(events);
       nlohmann::json head{
           {"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}};
       head.update(options_.about);
@@ -108,7 +108,7 @@ void RunRecorder::finish() {
   MutexLock lock(mu_);
   if (finished_ns_ < 0) finished_ns_ = now_ns();
   drain_logs();
-  if (events_ != nullptr) std::fflush(events_);
+  flush_events();
 }
 
 void* RunRecorder::on_attach(uint32_t thread, const char* name) {
@@ -208,7 +208,7 @@ void RunRecorder::keep_longest(const PauseRecord& pause) {
 void RunRecorder::drain_logs() {
   for (auto& log : logs_) drain_log(*log);
   // Every millisecond, so that a killed run has lost no more: a flush for each of a burst would hold up all.
-  if (events_ != nullptr) std::fflush(events_);
+  flush_events();
 }
 
 void RunRecorder::drain_log(PauseLog& log) {
@@ -220,8 +220,21 @@ void RunRecorder::drain_log(PauseLog& log) {
 }
 
 void RunRecorder::write_event(const nlohmann::json& line) {
-  const std::string text = line.dump() + "\n";
-  std::fwrite(text.data(), 1, text.size(), events_);
+  events_->stream() << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+}
+
+// What cannot be written ends the log where it is: finish_events() tells.
+void RunRecorder::flush_events() {
+  if (events_ != nullptr) static_cast<void>(events_->flush());
+}
+
+Result<bool> RunRecorder::finish_events() {
+  MutexLock lock(mu_);
+  if (events_ == nullptr) return true;
+  const std::unique_ptr<OutputFile> events = std::move(events_);
+  Result<bool> finished = events->finish();
+  if (!finished) events_error_ = finished.error();
+  return finished;
 }
 
 void RunRecorder::sample_loop() {

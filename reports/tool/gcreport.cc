@@ -30,6 +30,23 @@ using nlohmann::json;
   std::exit(2);
 }
 
+[[noreturn]] void not_written(const std::string& message) {
+  std::cerr << "gcreport: " << message << "\n";
+  std::exit(1);
+}
+
+// Fills `output`; ends the program with status 2 for what `write` found wrong with the input, 1 for a write
+// that failed.
+void write_output(const std::string& output, const std::function<Result<bool>(std::ostream&)>& write) {
+  Result<bool> usable = true;
+  const Result<bool> written = write_file(output, [&](std::ostream& out) {
+    usable = write(out);
+    return usable;
+  });
+  if (!usable) bad_input(usable.error());
+  if (!written) not_written(written.error());
+}
+
 // A report this tool may read figures from: right schema, right version, valid.
 json load(const std::string& path) {
   Result<json> report = read_report_file(path);
@@ -76,7 +93,8 @@ int import(const std::string& path, const std::string& format, const std::string
   }
   if (!report) bad_input("'" + path + "': " + report.error());
   const json& counts = report.value()["import"];
-  if (const Result<bool> written = write_report(report.value(), output); !written) bad_input(written.error());
+  if (const Result<bool> written = write_report(report.value(), output); !written)
+    not_written(written.error());
   std::cerr << "gcreport: " << counts.value("lines", 0) << " lines of " << counts.value("format", "?") << ", "
             << counts.value("read", 0) << " read, " << counts.value("ignored", 0) << " known and ignored, "
             << counts.value("unread", 0) << " not understood\n";
@@ -91,9 +109,7 @@ int export_to(const std::vector<std::string>& files, const std::string& format, 
   if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
   std::vector<json> reports;
   for (const std::string& file : files) reports.push_back(load(file));
-  const Result<bool> done =
-      write_file(output, [&](std::ostream& out) { return export_reports(format, reports, options, out); });
-  if (!done) bad_input(done.error());
+  write_output(output, [&](std::ostream& out) { return export_reports(format, reports, options, out); });
   return 0;
 }
 
@@ -222,6 +238,7 @@ int main(int argc, char** argv) {
     if (*validate_command) return validate(files);
     if (*export_command) return export_to(files, format, export_options, output);
     if (*import_command) return import(log, format, workload, output);
+    if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
     if (others.empty() == by.empty()) bad_input("compare needs either --vs or --by");
     const std::vector<Side> sides = by.empty() ? two_sides(files, others) : sides_by(files, by);
     const Result<ComparisonSet> set = compare_sides(sides, !by.empty(), anyway);
@@ -229,7 +246,7 @@ int main(int argc, char** argv) {
     if (static_cast<int>(as_json) + static_cast<int>(as_html) + static_cast<int>(markdown) > 1) {
       bad_input("--markdown, --json and --html: one of them");
     }
-    const Result<bool> done = write_file(output, [&](std::ostream& out) -> Result<bool> {
+    write_output(output, [&](std::ostream& out) -> Result<bool> {
       if (as_html) return write_html_page(out, sides, set.value());
       if (as_json) {
         out << comparison_json(set.value()).dump(1) << "\n";
@@ -238,7 +255,6 @@ int main(int argc, char** argv) {
       }
       return true;
     });
-    if (!done) bad_input(done.error());
   } catch (const json::exception& e) {
     bad_input(std::string("a report lacks what is needed: ") + e.what());
   }

@@ -5,6 +5,7 @@ import statistics
 import sys
 
 import keelreport
+from keelreport import output as outputs
 from keelreport import style
 
 
@@ -29,9 +30,9 @@ def arguments_of(doc, name, more=None):
     return parser.parse_args()
 
 
-def fail(name, text):
+def fail(name, text, status=2):
     print(f"{name}: {text}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(status)
 
 
 def run(doc, draw, lacks, more=None):
@@ -42,8 +43,10 @@ def run(doc, draw, lacks, more=None):
     output = pathlib.Path(options.output)
     if output.suffix not in (".png", ".svg", ".html"):
         fail(name, f"option -o: '{output}' ends in none of .png, .svg, .html")
-    if not output.parent.is_dir():
-        fail(name, f"option -o: '{output}' cannot be written: no folder '{output.parent}'")
+    try:
+        outputs.check(output)
+    except outputs.BadOutput as error:
+        fail(name, f"option -o: {error}")
     reports = keelreport.load_all(options.reports)
     path = None
     try:
@@ -60,11 +63,11 @@ def run(doc, draw, lacks, more=None):
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     try:
         if output.suffix == ".html":
-            output.write_text(page(figure, doc), encoding="utf-8")
+            outputs.write(output, page(figure, doc))
         else:
             style.save(figure, str(output))
-    except OSError as error:
-        fail(name, f"option -o: '{output}' cannot be written: {error.strerror}")
+    except outputs.BadOutput as error:
+        fail(name, f"option -o: {error}", 1)
     return 0
 
 

@@ -1,4 +1,9 @@
 """House style of all plots: readable in grey and for the colour-blind, axes with units, machine in the caption."""
+import io
+import os
+
+from keelreport import output
+
 # Okabe and Ito's palette, ordered by lightness contrast, each with a dash pattern of its own for print in grey.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-"]
@@ -33,6 +38,9 @@ def caption(figure, text):
 
 
 def save(figure, path):
+    """PNG or SVG, by the end of the path. Raises output.BadOutput."""
     from matplotlib import pyplot as plt
-    figure.savefig(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=os.path.splitext(path)[1][1:] or "png")
     plt.close(figure)
+    output.write(path, picture.getvalue())

@@ -87,7 +87,7 @@ Session::Session(std::string workload, const CommonOptions& options)
 CrashOptions Session::crash_options() {
   CrashOptions crash;
   crash.traceback = options_.traceback;
-  if (!options_.report_path.empty() && options_.report_path != "-")
+  if (!options_.report_path.empty() && is_file_output(options_.report_path))
     crash.path = options_.report_path + ".crash.txt";
   // Boehm's incremental mode learns of stores by SIGSEGV.
   crash.memory_faults = options_.collector != Collector::kBoehmIncremental;
@@ -147,18 +147,20 @@ void Session::signal_loop() {
 }
 
 void Session::write_incomplete() {
+  note_written("events", recorder_.finish_events());
   if (!options_.report_path.empty() || !options_.trace_path.empty()) write_files(build(false));
 }
 
-bool Session::write_files(const nlohmann::json& report) {
+bool Session::note_written(const char* what, const Result<bool>& written) const {
+  if (!written) std::fprintf(stderr, "%s: %s: %s\n", workload_.c_str(), what, written.error().c_str());
+  return written.ok();
+}
+
+bool Session::write_files(const nlohmann::json& report) const {
   bool all = true;
-  auto note = [&](const char* what, const Result<bool>& written) {
-    if (written) return;
-    std::fprintf(stderr, "%s: %s: %s\n", workload_.c_str(), what, written.error().c_str());
-    all = false;
-  };
-  if (!options_.report_path.empty()) note("report", write_report(report, options_.report_path));
-  if (!options_.trace_path.empty()) note("trace", write_trace(report, options_.trace_path));
+  if (!options_.report_path.empty()) all = note_written("report", write_report(report, options_.report_path));
+  if (!options_.trace_path.empty())
+    all = note_written("trace", write_trace(report, options_.trace_path)) && all;
   return all;
 }
 
@@ -236,13 +238,15 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
     out_of_memory = !error_.empty();
     if (out_of_memory) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), error_.c_str());
   }
+  bool all_written = note_written("events", recorder_.finish_events());
   const nlohmann::json report = build(number == 0 && !out_of_memory);
   int status = number != 0 ? 128 + number : out_of_memory ? 3 : 0;
   if (status == 0 && self_check_done_ && !self_check_passed_) {
     std::fprintf(stderr, "%s: self-check failed: %s\n", workload_.c_str(), self_check_detail_.c_str());
     status = 1;
   }
-  if (!write_files(report) && status == 0) status = 2;
+  all_written = write_files(report) && all_written;
+  if (!all_written && status == 0) status = 1;
   if (!options_.quiet && options_.report_path != "-") {
     const auto& run = report["run"];
     std::string line = workload_ + ": " + std::to_string(report["cycles"].size()) + " collections";

@@ -50,7 +50,9 @@ class Session {
   void last_words(int signal, const char* what);
   void write_incomplete();
   /// The report, then the trace, as far as they were asked for; false, with a line each, if one failed.
-  bool write_files(const nlohmann::json& report);
+  bool write_files(const nlohmann::json& report) const;
+  /// Says in a line what could not be written; false then.
+  bool note_written(const char* what, const Result<bool>& written) const;
   nlohmann::json build(bool complete);
   void draw(double share, const std::string& what);
   void clear_progress();

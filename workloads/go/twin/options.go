@@ -100,6 +100,9 @@ func Parse() *Options {
 	if flag.NArg() > 0 {
 		Refuse(fmt.Sprintf("'%s' is not an option", flag.Arg(0)))
 	}
+	if o.Report != "" && os.Getenv(childMark) == "" {
+		CheckOutput("--report", o.Report)
+	}
 	flag.Visit(func(f *flag.Flag) { o.Given[f.Name] = f.Value.String() })
 	o.GoGC = debug.SetGCPercent(100)
 	debug.SetGCPercent(o.GoGC)

@@ -86,7 +86,7 @@ func supervise(workload string, o *Options) int {
 	report := document(workload, o, trace, started, told, status == 0)
 	if o.Report != "" {
 		if err := write(report, o.Report); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: report '%s' cannot be written: %v\n", workload, o.Report, err)
+			fmt.Fprintf(os.Stderr, "%s: report: '%s' %v\n", workload, o.Report, err)
 			return 1
 		}
 	}
@@ -158,16 +158,7 @@ func write(report map[string]any, path string) error {
 	if err != nil {
 		return err
 	}
-	text = append(text, '\n')
-	if path == "-" {
-		_, err = os.Stdout.Write(text)
-		return err
-	}
-	temporary := path + ".tmp." + strconv.Itoa(os.Getpid())
-	if err := os.WriteFile(temporary, text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	return WriteOutput(path, append(text, '\n'))
 }
 
 // Resident returns the resident and peak resident bytes of this process.
