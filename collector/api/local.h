@@ -22,10 +22,12 @@ class PreciseLocal {
   }
   PreciseLocal(const PreciseLocal& other) : PreciseLocal(other.get(), other.link_.where) {}
   PreciseLocal& operator=(const PreciseLocal& other) {
+    owner_->check_running("Local", link_.where.place());
     link_.pointer = other.link_.pointer;
     return *this;
   }
   PreciseLocal& operator=(T* target) {
+    owner_->check_running("Local", link_.where.place());
     link_.pointer = reinterpret_cast<uintptr_t>(target);
     return *this;
   }

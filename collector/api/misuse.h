@@ -17,13 +17,19 @@ namespace keel {
     __attribute__((format(printf, 3, 4), cold, noinline));
 
 namespace detail {
-/// Fatal if `target` is on the calling thread's stack, or the thread is not attached.
+/// Fatal if `target` is on the calling thread's stack, or the thread is not attached or in a blocking region.
 void check_pointer_store(const void* target);
+/// Fatal if the calling thread is in a blocking region: null is stored.
+void check_null_store();
+/// "what: thread 'name' is in a blocking region, ..."; without a line in `where` the callers are shown.
+[[noreturn]] void misuse_in_region(const char* what, const char* thread, SourcePlace where)
+    __attribute__((cold, noinline));
 }  // namespace detail
 
 /// For every pointer stored in the heap; nothing in release builds.
 inline void check_stored_pointer(const void* target) {
-  if constexpr (KEEL_DEBUG_CHECKS) detail::check_pointer_store(target);
+  if constexpr (KEEL_DEBUG_CHECKS)
+    target != nullptr ? detail::check_pointer_store(target) : detail::check_null_store();
 }
 
 /// A place in debug builds, nothing in release builds: for what is made too often to pay for it.

@@ -1,8 +1,11 @@
 // Mutator: a thread that uses the heap. Allocation, safepoints, blocking regions, attaching and leaving.
 //
 // A thread attaches with MutatorScope and is then *running*: the collector waits for it at safepoints, which
-// are every allocation and every safepoint() call. In blocking(f) it is *blocked*: f must not touch the heap,
-// and the collector acts for the thread meanwhile. A T* does not survive detaching; a Root does.
+// are every allocation and every safepoint() call. In blocking(f) it is *blocked*: the collector acts for the
+// thread meanwhile, so f must not touch the heap. Allocating, storing a Ptr, making, assigning or destroying
+// a Root or a Local, finalizers, cleanups and Weak are refused there with a sentence (all of them in debug
+// builds, those with a slow path in any). Regions nest, and every function of Heap may be called inside one.
+// A T* does not survive detaching; a Root does.
 //
 // Not roots, keep them in a Root<T>: thread_locals, alternate signal stacks, coroutine frames, malloc'd
 // memory.
@@ -56,6 +59,7 @@ class Mutator {
 
   /// A zeroed slot of a small layout. A safepoint. Throws OutOfMemory. Cost: ~2 ns when the hole has room.
   void* allocate(LayoutId layout, size_t slot_bytes) {
+    check_running("an allocation");
     // relaxed [world.pending]: only says "look"; the slow path synchronises.
     if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]]
       poll_slow();
@@ -66,22 +70,34 @@ class Mutator {
   /// A zeroed large object of `bytes` bytes. A safepoint. Throws OutOfMemory.
   void* allocate_large(LayoutId layout, uint64_t bytes);
 
-  /// Lets the collector act if it wants to. Cost: one load and a branch.
+  /// Lets the collector act if it wants to; nothing in a blocking region. Cost: one load and a branch.
   void safepoint() {
     if (pending_.load(std::memory_order_relaxed) != 0) [[unlikely]]
       poll_slow();
   }
 
-  /// Runs `call(argument)` in a blocking region.
+  /// Runs `call(argument)` in a blocking region; inside one, just runs it.
   void run_blocked(void (*call)(void*), void* argument);
 
+  /// Fatal in a blocking region: `what` touches the heap. Nothing in release builds.
+  void check_running(const char* what, SourcePlace where = {"(above)", 0}) const {
+    if constexpr (KEEL_DEBUG_CHECKS) refuse_in_region(what, where);
+  }
+  /// The same in every build, for slow paths.
+  void refuse_in_region(const char* what, SourcePlace where = {"(above)", 0}) const {
+    if (in_region_) [[unlikely]]
+      detail::misuse_in_region(what, name_.c_str(), where);
+  }
+
   void link_local(LocalLink& local) {
+    check_running("Local", local.where.place());
     local.previous = nullptr;
     local.next = locals_;
     if (locals_ != nullptr) locals_->previous = &local;
     locals_ = &local;
   }
   void unlink_local(LocalLink& local) {
+    check_running("Local", local.where.place());
     (local.previous != nullptr ? local.previous->next : locals_) = local.next;
     if (local.next != nullptr) local.next->previous = local.previous;
   }
@@ -119,6 +135,7 @@ class Mutator {
   Marker marker_;
   BarrierState* barrier_ = nullptr;  // the thread's t_barrier
   LocalLink* locals_ = nullptr;
+  bool in_region_ = false;       // of blocking(); owner only
   uintptr_t stack_base_ = 0;     // highest address
   uintptr_t stopped_sp_ = 0;     // owner: before it stands; then the collector's to read
   void* fake_stack_ = nullptr;   // AddressSanitizer's, of this thread
@@ -149,7 +166,8 @@ class MutatorScope {
 };
 
 /// Runs f in a blocking region if the thread is attached (else just runs it): system calls, locks, sleeps.
-/// Pointers of the caller stay alive; f itself must not touch the heap. Exceptions pass through.
+/// Pointers of the caller stay alive; f itself must not touch the heap. Exceptions pass through. Regions
+/// nest: the outermost one counts.
 template <typename F>
 auto blocking(F&& f) -> decltype(f()) {
   Mutator* self = Mutator::current();

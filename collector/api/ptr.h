@@ -28,11 +28,12 @@ class Ptr {
     return *this;
   }
   Ptr& operator=(T* target) {
-    if (target != nullptr) check_stored_pointer(target);
+    check_stored_pointer(target);
     write_slot(slot_, reinterpret_cast<uintptr_t>(target));
     return *this;
   }
   Ptr& operator=(std::nullptr_t) {
+    check_stored_pointer(nullptr);
     write_slot(slot_, 0);
     return *this;
   }

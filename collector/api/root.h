@@ -3,11 +3,13 @@
 // A root is a heap slot to the barrier (rule 4): construction and assignment shade the new target,
 // assignment, move and destruction the old one, so roots may come and go while they are scanned. Each owns a
 // slot in the heap's root table. Threads: attached mutators; one Root is not for two threads at once. Errors:
-// making one on a thread that is not attached is fatal. A Root must not outlive its heap.
+// making one on a thread that is not attached, or in a blocking region, is fatal, and so are assignment and
+// destruction there. A Root must not outlive its heap; one that a finalizer or cleanup holds goes with it.
 #pragma once
 
 #include <utility>
 
+#include "allocator/base/check.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/source_place.h"
 #include "barriers/api/barrier_state.h"
@@ -19,6 +21,8 @@ namespace detail {
 Slot* acquire_root_slot(SourcePlace where);
 /// Returns it; the barrier has run and the slot is null.
 void release_root_slot(Slot* slot);
+/// Fatal if the calling thread is not attached, or in a blocking region.
+void check_root_use(SourcePlace where);
 }  // namespace detail
 
 template <typename T>
@@ -64,6 +68,7 @@ class Root {
 
  private:
   void write(uintptr_t target) {
+    if constexpr (KEEL_DEBUG_CHECKS) detail::check_root_use(where_);
     defect(Defect::kRootWithoutBarrier) ? slot_->store_release(target) : write_slot(*slot_, target);
   }
 

@@ -21,7 +21,21 @@ void misuse(SourcePlace where, uintptr_t about, const char* format, ...) {
 
 namespace detail {
 
+void misuse_in_region(const char* what, const char* thread, SourcePlace where) {
+  if (where.line == 0) {
+    CrashWriter(STDERR_FILENO, -1).line("keel: a use of the heap that must not be, made here:");
+    write_callers();
+    where.file = "(above)";
+  }
+  misuse(where, 0, "%s: thread '%s' is in a blocking region, where it must not touch the heap", what, thread);
+}
+
+void check_null_store() {
+  if (const Mutator* self = Mutator::current()) self->refuse_in_region("a store to a Ptr");
+}
+
 void check_pointer_store(const void* target) {
+  check_null_store();
   const Mutator* self = Mutator::current();
   const auto address = reinterpret_cast<uintptr_t>(target);
   const char* fault = nullptr;

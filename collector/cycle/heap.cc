@@ -89,6 +89,8 @@ Heap::~Heap() {
                    to_string(leaks).c_str());
     }
   }
+  // While current() still answers: functions that run or go now may ask for it.
+  core_->finalizers.stop();
   keel_debug_core = nullptr;
   core_.reset();
   g_current.store(nullptr, std::memory_order_relaxed);
@@ -197,6 +199,7 @@ namespace {
 Mutator& attached(const char* what, SourcePlace where = {"(no place known)", 0}) {
   Mutator* self = Mutator::current();
   if (self == nullptr) misuse(where, 0, "%s: this thread is not attached", what);
+  self->refuse_in_region(what, where);
   return *self;
 }
 }  // namespace
@@ -238,6 +241,8 @@ void release_root_slot(Slot* slot) {
   HeapCore& core = attached("Root").core();
   if (!core.closed) core.roots.release(slot);
 }
+
+void check_root_use(SourcePlace where) { attached("Root", where); }
 
 }  // namespace detail
 

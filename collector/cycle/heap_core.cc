@@ -142,6 +142,7 @@ void HeapCore::detach() {
     t_mutator = nullptr;
     return;
   }
+  self.refuse_in_region("detach", self.where_);
   if (self.locals_ != nullptr) {
     misuse(
         self.locals_->where.place(), self.locals_->pointer,

@@ -41,6 +41,7 @@ void Mutator::record_interruption(int64_t begin_ns, int64_t waited_ns) {
 // The frame of this function is the end of what is scanned: callers keep what they need in callee-saved
 // registers, spilled here, or in their own frames, above.
 void Mutator::poll_slow() {
+  if (in_region_) return;  // blocked already: whatever is pending is the collector's to do
   SpilledRegisters registers;
   spill_registers(registers);
   stopped_sp_ = stack_pointer();
@@ -52,6 +53,7 @@ void Mutator::poll_slow() {
 }
 
 void* Mutator::allocate_slow(LayoutId layout) {
+  refuse_in_region("an allocation");
   core_.refill(*this, layout);
   void* slot = cache_.try_allocate(layout, layout_of(layout).slot_bytes);
   KEEL_DCHECK(slot != nullptr, "allocation: a fresh hole has no slot");
@@ -59,20 +61,27 @@ void* Mutator::allocate_slow(LayoutId layout) {
 }
 
 void* Mutator::allocate_large(LayoutId layout, uint64_t bytes) {
+  refuse_in_region("an allocation");
   safepoint();
   return core_.allocate_large(*this, layout, bytes);
 }
 
 __attribute__((noinline)) void Mutator::run_blocked(void (*call)(void*), void* argument) {
+  if (in_region_) {
+    call(argument);
+    return;
+  }
   SpilledRegisters registers;
   spill_registers(registers);
   stopped_sp_ = stack_pointer();
   fake_stack_ = current_fake_stack();
+  in_region_ = true;
   core_.world.enter_blocked(*this);
   struct Leave {
     Mutator& self;
     ~Leave() {
       const int64_t waited = self.core_.world.leave_blocked(self);
+      self.in_region_ = false;
       if (waited != 0) self.record_interruption(now_ns() - waited, waited);
       self.safepoint();
     }

@@ -75,7 +75,13 @@ void FinalizerQueue::run_attached() {
     MutexLock lock(mu_);
     ++(item.slot != nullptr ? counts_.finalizers_executed : counts_.cleanups_executed);
   }
-  // Functions that never ran may hold Roots, which need an attached thread to go.
+  // Functions that never ran may hold Roots, which need an attached thread to go: this one. What they hold
+  // may register others as it goes.
+  while (drop_waiting() || core_.specials.drop_functions()) {
+  }
+}
+
+bool FinalizerQueue::drop_waiting() {
   std::deque<Item> left;
   {
     MutexLock lock(mu_);
@@ -86,6 +92,7 @@ void FinalizerQueue::run_attached() {
     write_slot(*item.slot, 0);
     roots_.release(item.slot);
   }
+  return !left.empty();
 }
 
 // noexcept: an exception that leaves a function ends the program; its kind is named first.

@@ -29,7 +29,9 @@ class FinalizerQueue {
 
   /// Starts the thread if it does not run. Threads: mutators, before a registration.
   void start();
-  /// Ends the thread after the function that runs now; what is queued stays unrun. Threads: not attached.
+  /// Ends the thread after the function that runs now. What is queued or registered stays unrun, and goes,
+  /// with the Roots it holds, on the finalizer thread. Threads: not attached, the heap's public face still
+  /// whole.
   void stop();
 
   /// The object is marked. Threads: the cycle thread.
@@ -58,6 +60,7 @@ class FinalizerQueue {
   void run_attached();
   void run_item(Item& item) noexcept;
   bool take(Item& item);
+  bool drop_waiting();
 
   HeapCore& core_;
   RootTable& roots_;

@@ -2,6 +2,7 @@
 #include "collector/finalize/special_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "allocator/base/defects.h"
 #include "allocator/span/span_bits.h"
@@ -156,6 +157,18 @@ bool SpecialTable::decide(Marker& marker, const std::function<bool()>& still_ove
     at = empty ? specials_.erase(at) : std::next(at);
   }
   return true;
+}
+
+bool SpecialTable::drop_functions() {
+  std::vector<Special> dropped;  // goes after the lock
+  MutexLock lock(mu_);
+  for (auto& [object, special] : specials_) {
+    if (!special.finalizer && special.cleanups.empty()) continue;
+    Special& functions = dropped.emplace_back();
+    functions.finalizer = std::exchange(special.finalizer, nullptr);
+    functions.cleanups = std::exchange(special.cleanups, {});
+  }
+  return !dropped.empty();
 }
 
 size_t SpecialTable::size() {

@@ -48,6 +48,9 @@ class SpecialTable {
   /// finalizers are marked. `still_over` is asked under the lock; if it says no, nothing is done and the
   /// answer is false.
   bool decide(Marker& marker, const std::function<bool()>& still_over);
+  /// Drops every finalizer and cleanup; true if there was any. What they hold goes here, no lock held.
+  /// Threads: the finalizer thread, when the heap closes.
+  bool drop_functions();
   [[nodiscard]] size_t size();
   /// Calls visit(is a finalizer, type, where it was set) for what is registered and not queued. Threads: any.
   template <typename Visit>
