@@ -12,6 +12,9 @@
 #include <limits>
 #include <sstream>
 
+#include "allocator/base/build.h"
+#include "allocator/base/explore/point.h"
+
 namespace keel {
 namespace {
 
@@ -54,6 +57,10 @@ uint64_t meminfo_kib(const char* key) {
 
 std::vector<int> affinity_cores() {
   std::vector<int> cores;
+  if constexpr (kExploreBuild) {
+    for (int core = 0; core < explore::session_cores(); ++core) cores.push_back(core);
+    if (!cores.empty()) return cores;
+  }
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) {
@@ -67,6 +74,9 @@ std::vector<int> affinity_cores() {
 
 int usable_cores() {
   int cores = static_cast<int>(affinity_cores().size());
+  if constexpr (kExploreBuild) {
+    if (explore::session_cores() != 0) return cores;
+  }
   for_each_cgroup("cpu.max", [&](const std::string& line) {
     std::istringstream words(line);
     std::string quota;
@@ -111,6 +121,9 @@ uint64_t available_memory_bytes() {
 }
 
 bool pin_to_core(int core) {
+  if constexpr (kExploreBuild) {
+    if (explore::session_cores() != 0) return true;  // the session's cores are not the machine's
+  }
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);

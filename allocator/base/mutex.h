@@ -4,10 +4,14 @@
 // mutator across a safepoint (it would stop the world's stop).
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <type_traits>
 
+#include "allocator/base/build.h"
 #include "allocator/base/check.h"
+#include "allocator/base/explore/sync.h"
 #include "allocator/base/lock_ranks.h"
 
 #if defined(__clang__)
@@ -24,6 +28,29 @@
 #define KEEL_NO_THREAD_SAFETY_ANALYSIS KEEL_THREAD_ANNOTATION(no_thread_safety_analysis)
 
 namespace keel {
+
+/// The system's condition, with the waiting time in ns.
+class SystemCondition {
+ public:
+  template <typename Lock>
+  void wait(Lock& lock) {
+    cv_.wait(lock);
+  }
+  template <typename Lock>
+  bool wait_for(Lock& lock, int64_t ns) {
+    return cv_.wait_for(lock, std::chrono::nanoseconds(ns)) == std::cv_status::no_timeout;
+  }
+  void notify_one() { cv_.notify_one(); }
+  void notify_all() { cv_.notify_all(); }
+
+ private:
+  std::condition_variable_any cv_;
+};
+
+// In the explore build a session's scheduler decides who gets a lock and who is woken
+// (allocator/base/explore).
+using RawMutex = std::conditional_t<kExploreBuild, explore::RawMutex, std::mutex>;
+using RawCondition = std::conditional_t<kExploreBuild, explore::RawCondition, SystemCondition>;
 
 class KEEL_CAPABILITY("mutex") Mutex {
  public:
@@ -83,7 +110,7 @@ class KEEL_CAPABILITY("mutex") Mutex {
     }
   }
 
-  std::mutex mu_;
+  RawMutex mu_;
   int rank_;
 };
 
@@ -103,14 +130,12 @@ class ConditionVariable {
  public:
   void wait(Mutex& mu) KEEL_REQUIRES(mu) { cv_.wait(mu); }
   /// Returns false on time-out.
-  bool wait_for(Mutex& mu, int64_t ns) KEEL_REQUIRES(mu) {
-    return cv_.wait_for(mu, std::chrono::nanoseconds(ns)) == std::cv_status::no_timeout;
-  }
+  bool wait_for(Mutex& mu, int64_t ns) KEEL_REQUIRES(mu) { return cv_.wait_for(mu, ns); }
   void notify_one() { cv_.notify_one(); }
   void notify_all() { cv_.notify_all(); }
 
  private:
-  std::condition_variable_any cv_;
+  RawCondition cv_;
 };
 
 }  // namespace keel

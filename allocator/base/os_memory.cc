@@ -8,13 +8,17 @@
 #include <cstring>
 
 #include "allocator/base/bits.h"
+#include "allocator/base/build.h"
 #include "allocator/base/check.h"
+#include "allocator/base/explore/point.h"
 
 namespace keel::os {
 
 void* reserve(size_t bytes, size_t alignment) {
   const size_t padded = bytes + alignment;
-  void* raw = mmap(nullptr, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* hint = nullptr;
+  if constexpr (kExploreBuild) hint = explore::session_addresses();
+  void* raw = mmap(hint, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   const auto begin = reinterpret_cast<uintptr_t>(raw);
   const uintptr_t aligned = round_up(begin, alignment);

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "allocator/base/explore/point.h"
+
 namespace keel {
 
 enum class RacePoint : uint8_t {
@@ -38,7 +40,10 @@ void set_race_yields(uint32_t one_in);
 void race_point_slow(RacePoint point);
 
 inline void race_point(RacePoint point) {
-  if constexpr (kRacePointsEnabled) race_point_slow(point);
+  if constexpr (kRacePointsEnabled) {
+    explore::point(explore::Point::kRace, nullptr);
+    race_point_slow(point);
+  }
 }
 
 }  // namespace keel

@@ -38,10 +38,10 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <thread>
 
 #include "allocator/base/atomic.h"
 #include "allocator/base/mutex.h"
+#include "allocator/base/thread.h"
 #include "collector/api/events.h"
 #include "collector/api/heap.h"
 #include "collector/mark/marker.h"
@@ -171,7 +171,7 @@ class Cycle {
   Atomic<int64_t> last_gc_unix_ns_{0};
   Atomic<int64_t> total_cpu_ns_{0};  // idle marking included
   Atomic<double> gc_cpu_fraction_{0};
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace keel

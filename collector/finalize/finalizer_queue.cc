@@ -17,7 +17,7 @@ void FinalizerQueue::start() {
   MutexLock lock(mu_);
   if (started_) return;
   started_ = true;
-  thread_ = std::thread([this] { run(); });
+  thread_ = Thread([this] { run(); });
 }
 
 void FinalizerQueue::stop() {

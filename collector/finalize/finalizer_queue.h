@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <thread>
 
 #include "allocator/base/mutex.h"
+#include "allocator/base/thread.h"
 #include "collector/api/finalizers.h"
 #include "collector/roots/root_table.h"
 
@@ -72,7 +72,7 @@ class FinalizerQueue {
   int64_t running_since_ns_ KEEL_GUARDED_BY(mu_) = 0;
   bool started_ KEEL_GUARDED_BY(mu_) = false;
   bool stopping_ KEEL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace keel

@@ -2,10 +2,9 @@
 #include "collector/api/leak_check.h"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/thread.h"
 #include "collector/cycle/heap_core.h"
 
 namespace keel {
@@ -79,7 +78,7 @@ std::vector<Leak> wait_for_no_leaks(Heap& heap, const LeakOptions& options) {
                          [&](const std::string& known) { return line.find(known) != std::string::npos; });
     });
     if (leaks.empty() || now_ns() >= end) return leaks;
-    blocking([wait] { std::this_thread::sleep_for(std::chrono::nanoseconds(wait)); });
+    blocking([wait] { ThisThread::sleep_ns(wait); });
   }
 }
 

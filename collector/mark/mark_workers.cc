@@ -49,7 +49,7 @@ MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer
     for (uint32_t i = 0; i < count_; ++i) workers_.push_back(std::make_unique<Worker>(memory, pool, i, idle));
   }
   for (auto& worker : workers_) {
-    worker->thread = std::thread([this, w = worker.get()] { run(*w); });
+    worker->thread = Thread([this, w = worker.get()] { run(*w); });
   }
 }
 
@@ -114,15 +114,13 @@ void MarkWorkers::set_all_out(bool on) {
 void MarkWorkers::help_idle_threads() {
   for (auto& worker : workers_) {
     if (worker->idle && worker->holds.load(std::memory_order_relaxed) && !worker->raised) {
-      sched_param parameters{};
-      worker->raised = pthread_setschedparam(worker->thread.native_handle(), SCHED_OTHER, &parameters) == 0;
+      worker->raised = ThisThread::set_class(worker->thread.native_handle(), SCHED_OTHER) == 0;
     }
   }
 }
 
 void MarkWorkers::lower_class(Worker& worker) {
-  sched_param parameters{};
-  pthread_setschedparam(worker.thread.native_handle(), SCHED_IDLE, &parameters);
+  ThisThread::set_class(worker.thread.native_handle(), SCHED_IDLE);
   worker.raised = false;
 }
 
@@ -130,10 +128,7 @@ void MarkWorkers::run(Worker& worker) {
   pthread_setname_np(pthread_self(),
                      ((worker.idle ? "keel-idle-" : "keel-mark-") + std::to_string(worker.index)).c_str());
   pin_to_core(cores_[worker.index]);
-  if (worker.idle) {
-    sched_param parameters{};
-    pthread_setschedparam(pthread_self(), SCHED_IDLE, &parameters);
-  }
+  if (worker.idle) ThisThread::set_class(pthread_self(), SCHED_IDLE);
   uint64_t seen = 0;
   for (;;) {
     {

@@ -18,10 +18,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/thread.h"
 #include "collector/api/events.h"
 #include "collector/mark/marker.h"
 #include "collector/pacing/pacer.h"
@@ -94,7 +94,7 @@ class MarkWorkers {
     // relaxed [mark.active]: a hint for help_idle_threads().
     Atomic<bool> holds{false};
     bool raised = false;  // cycle thread only
-    std::thread thread;
+    Thread thread;
   };
 
   void run(Worker& worker);

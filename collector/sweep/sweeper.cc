@@ -72,7 +72,7 @@ void Sweeper::start(uint64_t retain_bytes) {
 void Sweeper::finish() {
   // A mutator may be in the middle of a span: it needs no more than the time to finish that one.
   while (!memory_.sweep_is_over()) {
-    if (!memory_.sweep_one(memory_.cycle())) std::this_thread::yield();
+    if (!memory_.sweep_one(memory_.cycle())) ThisThread::yield();
   }
   MutexLock lock(mu_);
   wanted_ = false;

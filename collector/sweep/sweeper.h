@@ -7,9 +7,9 @@
 #pragma once
 
 #include <cstdint>
-#include <thread>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/thread.h"
 #include "allocator/memory/heap_memory.h"
 
 namespace keel {
@@ -49,7 +49,7 @@ class Sweeper final : public SweepHook {
   Atomic<int64_t> sweep_ns_{0};
   Atomic<int64_t> release_ns_{0};
   Atomic<uint64_t> released_bytes_{0};
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace keel

@@ -1,0 +1,145 @@
+// Random walk, PCT and the bounded search's run; see strategy.h and the sources in session.h.
+#include "allocator/base/explore/strategy.h"
+
+#include <algorithm>
+
+namespace keel::explore {
+namespace {
+
+// A walk decides every `gap` points on average; the gap is the seed's, so that some runs switch all the time
+// and others leave each thread alone for long.
+class RandomWalk final : public Strategy {
+ public:
+  explicit RandomWalk(uint64_t seed) : rng_(seed) {
+    constexpr std::array<uint64_t, 6> kGaps = {1, 4, 16, 64, 256, 1024};
+    gap_ = kGaps[rng_.below(kGaps.size())];
+  }
+  uint64_t until_next(uint64_t) override { return 1 + rng_.below(2 * gap_ - 1); }
+  ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord&, Reason, uint64_t) override {
+    return runnable[rng_.below(runnable.size())];
+  }
+  bool wakes_spuriously() override { return rng_.below(64) == 0; }
+  size_t jump(size_t count) override { return rng_.below(64) == 0 ? rng_.below(count) : count; }
+  size_t pick_waiter(size_t count) override { return rng_.below(count); }
+
+ private:
+  Rng rng_;
+  uint64_t gap_;
+};
+
+// The highest priority runs. Priorities of threads are random and high; each change gives the thread that
+// runs a priority below all others, and so does a yield, and running for very long while others wait (PCT
+// assumes programs that end under every scheduler; loops that wait for somebody else do not).
+class Pct final : public Strategy {
+ public:
+  Pct(uint64_t seed, uint32_t depth, uint64_t expected_points) : rng_(seed) {
+    for (uint32_t i = 1; i < depth; ++i)
+      changes_.push_back(1 + rng_.below(std::max<uint64_t>(1, expected_points)));
+    std::sort(changes_.begin(), changes_.end(), std::greater<>());
+  }
+  void on_new_thread(ThreadRecord& thread) override {
+    thread.priority = kHigh + rng_.below(kHigh) * kMostThreads + thread.id;
+  }
+  uint64_t until_next(uint64_t points) override {
+    if (changes_.empty() || changes_.back() > points + kLongest) return kLongest;
+    return std::max(changes_.back(), points + 1) - points;
+  }
+  bool on_wake() override { return true; }
+  ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord& current, Reason reason,
+                       uint64_t points) override {
+    if (reason == Reason::kPoint && !changes_.empty() && points >= changes_.back()) {
+      changes_.pop_back();
+      current.priority = --low_;
+    } else if (reason == Reason::kYield || (last_ == &current && points - since_ >= kLongest)) {
+      current.priority = --low_;
+    }
+    ThreadRecord* best = *std::max_element(runnable.begin(), runnable.end(),
+                                           [](auto* a, auto* b) { return a->priority < b->priority; });
+    if (best != last_) since_ = points;
+    last_ = best;
+    return best;
+  }
+
+ private:
+  static constexpr uint64_t kHigh = uint64_t{1} << 40;
+  static constexpr uint64_t kMostThreads = 1024;
+  static constexpr uint64_t kLongest = 20'000;
+  Rng rng_;
+  std::vector<uint64_t> changes_;  // descending
+  uint64_t low_ = kHigh;
+  const ThreadRecord* last_ = nullptr;
+  uint64_t since_ = 0;  // it runs since so many points
+};
+
+// Deterministic but for its deviations: a thread runs until it waits, then the next in order. Notes who else
+// could have run after the last deviation, for the search.
+class BoundedRun final : public Strategy {
+ public:
+  explicit BoundedRun(std::vector<Deviation> deviations) : deviations_(std::move(deviations)) {}
+  uint64_t until_next(uint64_t) override { return 1; }
+  ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord& current, Reason reason,
+                       uint64_t) override {
+    const uint64_t decision = decisions_++;
+    ThreadRecord* chosen = by_default(runnable, current, reason);
+    if (next_ < deviations_.size() && deviations_[next_].decision == decision) {
+      const uint32_t wanted = deviations_[next_++].thread;
+      for (ThreadRecord* thread : runnable) {
+        if (thread->id == wanted) chosen = thread;
+      }
+    } else if (next_ == deviations_.size() && runnable.size() > 1) {
+      Alternative other{decision, {}};
+      for (ThreadRecord* thread : runnable) {
+        if (thread != chosen) other.threads.push_back(thread->id);
+      }
+      alternatives_.push_back(std::move(other));
+    }
+    return chosen;
+  }
+  std::vector<Alternative> take_alternatives() override { return std::move(alternatives_); }
+
+ private:
+  static ThreadRecord* by_default(const std::vector<ThreadRecord*>& runnable, const ThreadRecord& current,
+                                  Reason reason) {
+    if (reason == Reason::kPoint) {
+      for (ThreadRecord* thread : runnable) {
+        if (thread == &current) return thread;
+      }
+    }
+    for (ThreadRecord* thread : runnable) {
+      if (thread->id > current.id) return thread;
+    }
+    return runnable.front();
+  }
+  std::vector<Deviation> deviations_;
+  size_t next_ = 0;
+  uint64_t decisions_ = 0;
+  std::vector<Alternative> alternatives_;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_strategy(const SessionOptions& options) {
+  switch (options.strategy) {
+    case StrategyKind::kRandom:
+      return std::make_unique<RandomWalk>(options.seed);
+    case StrategyKind::kPct:
+      return std::make_unique<Pct>(options.seed, options.depth, options.expected_points);
+    case StrategyKind::kBounded:
+      return std::make_unique<BoundedRun>(options.deviations);
+  }
+  return nullptr;
+}
+
+const char* to_string(StrategyKind kind) {
+  switch (kind) {
+    case StrategyKind::kRandom:
+      return "random";
+    case StrategyKind::kPct:
+      return "pct";
+    case StrategyKind::kBounded:
+      return "exhaustive";
+  }
+  return "";
+}
+
+}  // namespace keel::explore
