@@ -18,7 +18,7 @@ class RandomWalk final : public Strategy {
   ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord&, Reason, uint64_t) override {
     return runnable[rng_.below(runnable.size())];
   }
-  bool wakes_spuriously() override { return rng_.below(64) == 0; }
+  bool wakes_spuriously() override { return rng_.below(16) == 0; }
   size_t jump(size_t count) override { return rng_.below(64) == 0 ? rng_.below(count) : count; }
   size_t pick_waiter(size_t count) override { return rng_.below(count); }
 
