@@ -19,6 +19,10 @@ enum class RacePoint : uint8_t {
   kSpanPublished,               // a span is in the page table, nothing allocated in it
   kMutatorAttaching,            // a thread is in the registry, not yet running
   kLeavingBlocking,             // a thread wants to leave a blocking region
+  kGreyChunkTaken,              // a marker has taken a chunk with work out of the pool
+  kOverflowRescanBegins,        // cycle thread, world stopped: about to rescan flagged spans
+  kBeforeQuietInStop,           // cycle thread, world stopped: about to wait until nothing is grey
+  kAfterOverflowInStop,         // cycle thread, world stopped: has seen to flagged spans
   kCount,
 };
 

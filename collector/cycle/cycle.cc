@@ -234,12 +234,15 @@ void Cycle::revise(CycleRecord& record) {
                      core_.assist_scan_bytes.load(std::memory_order_relaxed));
 }
 
-// With the world stopped: workers mark until nothing is grey, overflowed spans included.
+// With the world stopped: marks until nothing is grey, flagged spans included. The flags are looked at when
+// the pool is quiet and not before: a worker that is busy can still put one up, and has nothing to hand in
+// then. [rule 5]
 void Cycle::drain_stopped(CycleRecord& record) {
   core_.workers->set_all_out(true);
   for (;;) {
+    race_point(RacePoint::kBeforeQuietInStop);
     while (!core_.pool.wait_until_quiet(kReviseNs)) revise(record);
-    if (!core_.pool.take_overflow()) break;
+    if (!core_.pool.overflowed()) break;
     ++record.grey_overflows;
     rescan_overflowed();
   }
@@ -250,16 +253,26 @@ void Cycle::drain_stopped(CycleRecord& record) {
 // The pool was full at some time: scan the marked objects of every flagged span, with the world stopped,
 // until no push fails any more. The cycle thread's marker keeps a chunk, so each round makes progress.
 void Cycle::rescan_overflowed() {
+  race_point(RacePoint::kOverflowRescanBegins);
   core_.pool.become_busy();
   do {
     core_.memory.for_each_span([this](Span& span) {
-      if (span.overflowed.exchange(0, std::memory_order_relaxed) == 0) return;
+      if (!core_.pool.take_flag(span)) return;
       marker_.rescan_span(span);
       marker_.drain(~uint64_t{0});
     });
-  } while (core_.pool.take_overflow());
+  } while (core_.pool.overflowed());
   core_.pool.become_idle();
   core_.pool.take_found_work();
+}
+
+// Before marks become allocation bits: what is grey now would be freed. A pool that is quiet with no span
+// flagged, and every buffer handed in, is all there is [rules 2, 5].
+void Cycle::check_nothing_is_grey() {
+  KEEL_CHECK(core_.pool.quiet(), "cycle %u: marking ends with grey work in the pool",
+             core_.memory.cycle() + 1);
+  KEEL_CHECK(!core_.pool.overflowed(), "cycle %u: marking ends with a span flagged",
+             core_.memory.cycle() + 1);
 }
 
 void Cycle::stop_world(CycleRecord& record, Stop& stop) {

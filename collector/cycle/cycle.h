@@ -99,6 +99,7 @@ class Cycle {
   void revise(CycleRecord& record);
   void drain_stopped(CycleRecord& record);
   void rescan_overflowed();
+  void check_nothing_is_grey();
   void stop_world(CycleRecord& record, Stop& stop);
   void report_stop(CycleRecord& record, PauseKind kind, const Stop& stop, int64_t end_ns);
   // stopped_transition.cc

@@ -54,11 +54,12 @@ void Cycle::start_ragged(CycleRecord& record) {
 // rescanning of stacks that stay grey.
 bool Cycle::terminate_ragged(CycleRecord& record, bool quiet_round) {
   race_point(RacePoint::kAfterRaggedFlush);
-  const bool overflowed = core_.pool.take_overflow();
-  if (quiet_round && !overflowed) {
+  if (quiet_round && !core_.pool.overflowed()) {
     // A weak pointer may have been locked since: then there is work again, and this is asked under the
     // table's lock.
-    const auto still_over = [this] { return core_.pool.take_found_work() == 0 && core_.pool.quiet(); };
+    const auto still_over = [this] {
+      return core_.pool.take_found_work() == 0 && core_.pool.quiet() && !core_.pool.overflowed();
+    };
     if (!core_.specials.decide(marker_, still_over)) return false;
     record.mark_termination_ns = now_ns();
     return true;
@@ -67,10 +68,6 @@ bool Cycle::terminate_ragged(CycleRecord& record, bool quiet_round) {
   stop_world(record, stop);
   ++record.fallback_stops;
   core_.world.for_each_stopped([this](Mutator& m) { core_.hand_in_grey(m, rescans_in_rounds()); });
-  if (overflowed) {
-    ++record.grey_overflows;
-    rescan_overflowed();
-  }
   drain_stopped(record);
   core_.specials.decide(marker_, [] { return true; });
   record.mark_termination_ns = now_ns();
@@ -96,6 +93,7 @@ void Cycle::end_ragged(CycleRecord& record) {
   core_.world.handshake([this, next](Mutator& m) { core_.retire_cache(m, next); },
                         [&] {
                           record.heap_mark_end_bytes = core_.pacer.live_bytes();
+                          check_nothing_is_grey();
                           measure(record);
                           core_.memory.finish_mark();
                           core_.set_phase(HeapCore::Phase::kOff);

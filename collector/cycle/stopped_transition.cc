@@ -39,21 +39,24 @@ void Cycle::start_stopped(CycleRecord& record) {
 }
 
 // Step 6. False if somebody still held work: marking goes on. Grey stacks are rescanned here, and what they
-// lead to is marked before the world runs again.
+// and flagged spans lead to is marked before the world runs again. [rule 5] The pool is looked at first and
+// the flags after that: who is busy can still put one up, who is not cannot.
 bool Cycle::terminate_stopped(CycleRecord& record) {
   race_point(RacePoint::kAfterRaggedFlush);
   Stop stop;
   stop_world(record, stop);
   const bool rescan = core_.barrier.traits.needs_final_stack_rescan;
   core_.world.for_each_stopped([this, rescan](Mutator& m) { core_.hand_in_grey(m, rescan); });
-  if (rescan) {
+  // The defect is what this was once: the flags first, then the pool.
+  if (defect(Defect::kFlagsBeforeQuiet)) {
+    if (core_.pool.overflowed()) rescan_overflowed();
+  } else if (rescan || core_.pool.overflowed()) {
     drain_stopped(record);
-  } else if (core_.pool.take_overflow()) {
-    ++record.grey_overflows;
-    rescan_overflowed();
   }
+  race_point(RacePoint::kAfterOverflowInStop);
   const bool found = core_.pool.take_found_work() != 0 || !core_.pool.quiet();
-  if (found && !defect(Defect::kEndsAfterOneRound)) {
+  const bool flagged = core_.pool.overflowed() && !defect(Defect::kFlagsBeforeQuiet);
+  if ((found || flagged) && !defect(Defect::kEndsAfterOneRound)) {
     int64_t end = 0;
     core_.world.resume([](Mutator&) {}, [&] { end = now_ns(); });
     report_stop(record, PauseKind::kMarkTermination, stop, end);
@@ -69,6 +72,7 @@ void Cycle::end_stopped(CycleRecord& record) {
   core_.specials.decide(marker_, [] { return true; });
   core_.world.for_each_stopped([this](Mutator& m) { core_.lower_barrier(m); });
   core_.workers->end();  // they are idle: the pool is quiet
+  check_nothing_is_grey();
   record.heap_mark_end_bytes = core_.pacer.live_bytes();
   if (core_.config.debug.checkmark) check_marks(record);
   measure(record);

@@ -13,7 +13,9 @@
 #include <cstdint>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
+#include "allocator/span/span.h"
 
 namespace keel {
 
@@ -62,10 +64,27 @@ class GreyPool {
   [[nodiscard]] bool quiet();
   void wake_all();
 
-  /// A push found no chunk: some span is flagged. relaxed [grey.overflow]: read when quiet, which the lock
-  /// orders.
-  void note_overflow() { overflowed_.store(true, std::memory_order_relaxed); }
-  [[nodiscard]] bool take_overflow() { return overflowed_.exchange(false, std::memory_order_relaxed); }
+  /// A push found no chunk: flags the span; its marked objects are scanned again before marking is over.
+  /// [grey.overflow]: counted before the flag is up and until it is down, so no span is flagged while the
+  /// count is 0; relaxed, since marking is over only if that is so after quiet(), which orders what a
+  /// participant did before it became idle. The flag is released, and acquired by take_flag(), for the mark
+  /// that came before.
+  void flag(Span& span) {
+    flagged_.fetch_add(1, std::memory_order_relaxed);
+    if (span.overflowed.exchange(1, std::memory_order_release) != 0) {
+      flagged_.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  /// Takes the flag down; true if it was up: the caller scans the span's marked objects.
+  bool take_flag(Span& span) {
+    if (span.overflowed.exchange(0, std::memory_order_acquire) == 0) return false;
+    flagged_.fetch_sub(1, std::memory_order_relaxed);
+    return true;
+  }
+  /// Some span is flagged. Never false while one is.
+  [[nodiscard]] bool overflowed() const {
+    return flagged_.load(std::memory_order_relaxed) != 0 && !defect(Defect::kOverflowNotNoted);
+  }
   /// A mutator is about to make an object grey that it may keep to itself for a while: counts as found work.
   /// relaxed [mark.announced]: the mark bit that follows is released, see try_mark_announced(). If the flag
   /// is up already and is taken down just now, the round that follows waits for this mutator, which then
@@ -92,7 +111,7 @@ class GreyPool {
   uint64_t found_ KEEL_GUARDED_BY(mu_) = 0;
   Atomic<uint32_t> full_count_{0};
   Atomic<uint32_t> waiting_{0};
-  Atomic<bool> overflowed_{false};
+  Atomic<uint32_t> flagged_{0};
   Atomic<bool> announced_{false};
 };
 

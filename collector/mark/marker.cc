@@ -6,6 +6,7 @@
 
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/race_points.h"
 
 namespace keel {
 namespace {
@@ -127,9 +128,13 @@ void Marker::push(GreyObject object) {
 
 bool Marker::pop(GreyObject& object) {
   if (top_ == nullptr || top_->count == 0) [[unlikely]] {
-    GreyChunk* full = spare_ != nullptr ? spare_ : pool_.take_full();
+    GreyChunk* full = spare_;
     spare_ = nullptr;
-    if (full == nullptr) return false;
+    if (full == nullptr) {
+      full = pool_.take_full();
+      if (full == nullptr) return false;
+      race_point(RacePoint::kGreyChunkTaken);
+    }
     if (top_ != nullptr) pool_.put_empty(top_);
     top_ = full;
   }
@@ -138,11 +143,7 @@ bool Marker::pop(GreyObject& object) {
 }
 
 void Marker::overflow(GreyObject object) {
-  Span* span = memory_.table().find(object & kAddressMask);
-  // relaxed [grey.overflow]: sticky; read by the cycle thread once nobody is busy, which the pool's lock
-  // orders.
-  if (!defect(Defect::kOverflowedSpanNotFlagged)) span->overflowed.store(1, std::memory_order_relaxed);
-  if (!defect(Defect::kOverflowNotNoted)) pool_.note_overflow();
+  if (!defect(Defect::kOverflowedSpanNotFlagged)) pool_.flag(*memory_.table().find(object & kAddressMask));
 }
 
 // Somebody waits and the pool is empty: give away the spare chunk, or the older half of the top one.

@@ -3,6 +3,7 @@
 // Windows held open on purpose: what must not slip through slips through every time if a rule is broken.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <latch>
 #include <thread>
@@ -164,6 +165,91 @@ TEST_F(RaceWindow, LeavingABlockingRegionWaitsForTheStop) {
   window.open();
   collector.join();
   mutator.join();
+}
+
+// More children than a grey chunk holds: whoever scans it flags spans if the pool has no chunk left.
+struct Wide {
+  std::array<Ptr<Node>, 600> nodes;
+};
+static_assert(GreyChunk::kCapacity < 600);
+
+// With the world stopped the cycle thread rescans a flagged span and gives work away; the worker that takes
+// it stands before it scans it. Once the cycle thread has seen to the flags, the worker goes on: it puts one
+// up itself, and has nothing to hand in when it goes idle.
+class LateOverflow {
+ public:
+  /// `flagged`: an object whose span is flagged. `grey`: one that nothing else leads to, found by the rescan.
+  LateOverflow(HeapCore& core, const void* flagged, uintptr_t grey)
+      : core_(core), flagged_(reinterpret_cast<uintptr_t>(flagged)), grey_(grey) {
+    set_race_hook_for_testing(&LateOverflow::hook, this);
+  }
+  ~LateOverflow() { set_race_hook_for_testing(nullptr, nullptr); }
+  [[nodiscard]] bool happened() const { return happened_.load(); }
+
+ private:
+  static void hook(RacePoint point, void* self) { static_cast<LateOverflow*>(self)->at(point); }
+  void at(RacePoint point) {
+    switch (point) {
+      case RacePoint::kAfterRaggedFlush:
+        if (!started_.exchange(true)) core_.pool.flag(*core_.memory.table().find(flagged_));
+        break;
+      case RacePoint::kOverflowRescanBegins:
+        if (!armed_.exchange(true)) give_work_away();
+        break;
+      case RacePoint::kGreyChunkTaken:
+        if (!armed_.load() || taken_.exchange(true)) break;
+        taken_.notify_all();
+        released_.wait(false);
+        break;
+      case RacePoint::kBeforeQuietInStop:
+      case RacePoint::kAfterOverflowInStop:
+        if (!taken_.load() || released_.exchange(true)) break;
+        released_.notify_all();
+        while (!core_.pool.quiet()) std::this_thread::yield();
+        happened_.store(core_.pool.overflowed());
+        break;
+      default:
+        break;
+    }
+  }
+  void give_work_away() {
+    Marker marker(core_.memory, core_.pool);
+    marker.begin_cycle();
+    marker.visit(grey_);
+    marker.flush();
+    taken_.wait(false);
+  }
+  HeapCore& core_;
+  const uintptr_t flagged_;
+  const uintptr_t grey_;
+  std::atomic<bool> started_{false};
+  std::atomic<bool> armed_{false};
+  std::atomic<bool> taken_{false};
+  std::atomic<bool> released_{false};
+  std::atomic<bool> happened_{false};
+};
+
+// The overflow of a worker after the flags were looked at is seen to before the marks are finished.
+TEST_F(RaceWindow, AnOverflowAfterTheFlagsWereLookedAtIsNotLost) {
+  HeapConfig c = config();
+  c.grey_chunks = 1;  // the worker's
+  c.gogc_percent = HeapConfig::kGogcOff;
+  Heap heap(c);
+  MutatorScope scope(heap);
+  uintptr_t grey = 0;
+  {
+    PreciseLocal<Wide> wide = make<Wide>();
+    for (Ptr<Node>& node : wide->nodes) {
+      node = make<Node>();
+      node->next = make<Node>();
+    }
+    grey = reinterpret_cast<uintptr_t>(wide.get());
+  }
+  Root<std::array<Ptr<Node>, 2>> root(make<std::array<Ptr<Node>, 2>>());
+  LateOverflow late(heap.core(), root.get(), grey);
+  heap.collect();
+  EXPECT_TRUE(late.happened());
+  EXPECT_EQ(heap.stats().heap_objects, 2U + 600 + 600);
 }
 
 }  // namespace
