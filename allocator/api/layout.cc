@@ -98,6 +98,8 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   return layout.id;
 }
 
+Mutex& layouts_fork_lock() { return registry().mu; }
+
 uint64_t pointer_words(const Layout& layout, uint64_t bytes) {
   const uint64_t words = layout.large() ? bytes / kWordBytes : layout.prefix_words;
   const uint64_t units = std::max<uint64_t>(1, words / layout.unit_words);

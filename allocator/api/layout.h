@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/mutex.h"
 #include "allocator/size/size_classes.h"
 
 namespace keel {
@@ -67,6 +68,10 @@ struct alignas(64) Layout {
 /// Finds or registers the layout for objects of `bytes` with this map. Threads: any. Cost: a lock and a
 /// search; callers cache the id. Errors: more than kMaxLayouts - 1 layouts is fatal (a check).
 LayoutId register_layout(size_t bytes, const PointerMap& map);
+
+/// The registry's lock, for fork(): held across it, so that the child finds the registry whole and can look
+/// layouts up and register them.
+Mutex& layouts_fork_lock();
 
 namespace detail {
 extern std::array<Layout, kMaxLayouts> g_layouts;

@@ -5,6 +5,7 @@
 namespace keel {
 
 enum class LockRank : int {
+  kFork = 5,         // held across fork(), with those that a reading child needs
   kCollect = 10,     // who runs the next cycle, who waits for it
   kRegistry = 20,    // the list of mutators; held across a handshake or a stop
   kSpecials = 22,    // finalizers, cleanups, weak pointers by object

@@ -156,8 +156,7 @@ size_t ThreadCache::flush() {
 }
 
 void ThreadCache::abandon() {
-  for (LayoutId layout : active_) bumps_[layout] = {};
-  active_.clear();
+  for (uint32_t layout = 0; layout < layout_count(); ++layout) bumps_[layout] = {};
 }
 
 AllocationCounts ThreadCache::take_counts() {

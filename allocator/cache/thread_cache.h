@@ -65,7 +65,8 @@ class ThreadCache {
   }
   [[nodiscard]] uint32_t cycle() const { return cycle_; }
 
-  /// Forgets every hole without giving anything back: in a child after fork(), where nothing may be touched.
+  /// Forgets every hole without giving anything back: in a child after fork(), where the collector may have
+  /// been in the middle of any table but the cursors.
   void abandon();
 
   /// Counts since the last call; exact after publish() or flush().

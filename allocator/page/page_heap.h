@@ -71,6 +71,9 @@ class PageHeap {
   /// Re-adds every run and bit and compares with the counters. Empty if all is well, else what is wrong.
   [[nodiscard]] const char* check_identities() const;
 
+  /// Held across fork(), so that the child finds the runs whole and can read them.
+  [[nodiscard]] Mutex& fork_lock() { return mu_; }
+
   /// errno of the last refusal of the system, 0 if the range or the limit was the reason.
   [[nodiscard]] int last_error() const;
 

@@ -2,8 +2,12 @@
 //
 // Threads: create and destroy on a thread that is not attached, with no mutator left. Other functions as they
 // say.
-// After fork() the child's heap is closed: it can be read, allocation throws OutOfMemory with a sentence,
-// collect() does nothing, and no report is written.
+// After fork() the child's heap is closed, whatever was pending and whoever forked: it can be read, Roots may
+// be made and go, threads may attach and leave, allocation throws OutOfMemory with a sentence. collect(),
+// free_os_memory() and the setters do nothing, check() says that it checks nothing, finalizers and cleanups
+// are not taken, a Weak equals its copies only, and no report is written. Nothing waits. The child may
+// destroy the heap, and make one of its own. fork() itself waits for the few locks that reading needs, each
+// held for a moment.
 #pragma once
 
 #include <cstdint>

@@ -135,13 +135,14 @@ class Mutator {
   Marker marker_;
   BarrierState* barrier_ = nullptr;  // the thread's t_barrier
   LocalLink* locals_ = nullptr;
-  bool in_region_ = false;       // of blocking(); owner only
-  uintptr_t stack_base_ = 0;     // highest address
-  uintptr_t stopped_sp_ = 0;     // owner: before it stands; then the collector's to read
-  void* fake_stack_ = nullptr;   // AddressSanitizer's, of this thread
-  double assist_debt_ = 0;       // bytes of scan work owed; owner only
-  int64_t stall_left_ns_ = 0;    // what it may still wait in this cycle
-  uint64_t unlooked_bytes_ = 0;  // allocated since this thread looked at the memory limit
+  bool attached_closed_ = false;  // after fork(), by the child: not in the registry
+  bool in_region_ = false;        // of blocking(); owner only
+  uintptr_t stack_base_ = 0;      // highest address
+  uintptr_t stopped_sp_ = 0;      // owner: before it stands; then the collector's to read
+  void* fake_stack_ = nullptr;    // AddressSanitizer's, of this thread
+  double assist_debt_ = 0;        // bytes of scan work owed; owner only
+  int64_t stall_left_ns_ = 0;     // what it may still wait in this cycle
+  uint64_t unlooked_bytes_ = 0;   // allocated since this thread looked at the memory limit
   uint64_t stress_left_ = 0;
   uint64_t black_bytes_ = 0;  // born marked in this cycle; taken by the collector while it holds the thread
   uint64_t black_objects_ = 0;

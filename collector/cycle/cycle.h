@@ -78,6 +78,8 @@ class Cycle {
   [[nodiscard]] int64_t last_gc_unix_ns() const { return last_gc_unix_ns_.load(std::memory_order_relaxed); }
   /// The last 256 cycles' pauses, most recent first; without quantiles. Threads: any.
   [[nodiscard]] GcStats recent_pauses() const;
+  /// Of recent_pauses(); held across fork(), so that the child finds them whole.
+  [[nodiscard]] Mutex& fork_lock() { return recent_mu_; }
   /// Of the cycle thread, for the crash report.
   [[nodiscard]] const RecentEvents& recent() const { return events_; }
   [[nodiscard]] int64_t total_cpu_ns() const { return total_cpu_ns_.load(std::memory_order_relaxed); }

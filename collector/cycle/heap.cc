@@ -24,8 +24,35 @@ namespace {
 // relaxed [heap.current]: set before any mutator exists, cleared after the last has gone.
 Atomic<Heap*> g_current{nullptr};
 
-void close_in_child() {
-  if (Heap* heap = g_current.load(std::memory_order_relaxed)) heap->core().close_after_fork();
+// The heap that fork() closes in the child. Its lock is the first that fork() takes, so a heap is whole or
+// not there when it looks.
+struct Forkable {
+  Mutex mu{LockRank::kFork};
+  HeapCore* core KEEL_GUARDED_BY(mu) = nullptr;
+};
+Forkable& forkable() {
+  static Forkable* instance = new Forkable;  // never destroyed: fork() may come at any time
+  return *instance;
+}
+void set_forkable(HeapCore* core) {
+  MutexLock lock(forkable().mu);
+  forkable().core = core;
+}
+
+void before_fork() KEEL_NO_THREAD_SAFETY_ANALYSIS {
+  forkable().mu.lock();
+  if (forkable().core == nullptr) return;
+  for (Mutex* mu : forkable().core->fork_locks()) mu->lock();
+}
+void after_fork_in_parent() KEEL_NO_THREAD_SAFETY_ANALYSIS {
+  if (forkable().core != nullptr) {
+    for (Mutex* mu : forkable().core->fork_locks()) mu->unlock();
+  }
+  forkable().mu.unlock();
+}
+void after_fork_in_child() KEEL_NO_THREAD_SAFETY_ANALYSIS {
+  if (forkable().core != nullptr) forkable().core->close_after_fork();
+  after_fork_in_parent();
 }
 }  // namespace
 
@@ -69,14 +96,18 @@ Heap::Heap(const HeapConfig& config) {
     throw;
   }
   keel_debug_core = core_.get();
-  static const int registered = pthread_atfork(nullptr, nullptr, close_in_child);
+  static const int registered = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   KEEL_CHECK(registered == 0, "heap: pthread_atfork: error %d", registered);
+  set_forkable(core_.get());
 }
 
 Heap::~Heap() {
   if (core_->closed) {
     // A child after fork: the collector's threads are not here to be joined.
+    set_forkable(nullptr);
     static_cast<void>(core_.release());
+    keel_debug_core = nullptr;
+    g_current.store(nullptr, std::memory_order_relaxed);
     return;
   }
   if (core_->config.debug.leakcheck) {
@@ -91,6 +122,7 @@ Heap::~Heap() {
   }
   // While current() still answers: functions that run or go now may ask for it.
   core_->finalizers.stop();
+  set_forkable(nullptr);
   keel_debug_core = nullptr;
   core_.reset();
   g_current.store(nullptr, std::memory_order_relaxed);
@@ -108,6 +140,7 @@ void Heap::collect() {
 int64_t Heap::set_gc_percent(int64_t percent) {
   KEEL_CHECK(percent >= HeapConfig::kGogcOff && percent <= HeapConfig::kMaxGogc,
              "set_gc_percent: %lld is outside [-1, 1000000]", static_cast<long long>(percent));
+  if (core_->closed) return core_->pacer.gogc_percent();
   int64_t previous = 0;
   blocking([&] {
     core_->cycle->run_between([&] {
@@ -119,6 +152,7 @@ int64_t Heap::set_gc_percent(int64_t percent) {
 }
 
 uint64_t Heap::set_memory_limit(uint64_t bytes) {
+  if (core_->closed) return core_->pacer.memory_limit_bytes();
   uint64_t previous = 0;
   blocking([&] {
     core_->cycle->run_between([&] {
@@ -131,6 +165,7 @@ uint64_t Heap::set_memory_limit(uint64_t bytes) {
 }
 
 void Heap::free_os_memory() {
+  if (core_->closed) return;
   blocking([this] {
     core_->cycle->collect();
     core_->cycle->run_between([this] { core_->memory.pages().release_idle(0, ~uint64_t{0}); });
@@ -138,6 +173,7 @@ void Heap::free_os_memory() {
 }
 
 bool Heap::run_finalizers(int64_t limit_ns) {
+  if (core_->closed) return core_->finalizers.wait_until_empty(0);
   return blocking([&] { return core_->finalizers.wait_until_empty(limit_ns); });
 }
 
@@ -160,20 +196,20 @@ GcStats Heap::gc_stats(size_t quantiles) const {
 
 std::vector<LayoutStats> Heap::layouts() {
   std::map<LayoutId, LayoutStats> by_layout;
-  blocking([&] {
-    core_->cycle->run_stopped([&] {
-      core_->memory.for_each_span([&](Span& span) {
-        const Layout& layout = layout_of(span.layout);
-        LayoutStats& s = by_layout[span.layout];
-        const uint64_t slot_bytes = layout.large() ? span.object_bytes : layout.slot_bytes;
-        ++s.spans;
-        s.objects += span.live_slots;
-        s.used_bytes += span.live_slots * slot_bytes;
-        s.pointer_words += span.live_slots * pointer_words(layout, slot_bytes);
-        s.waste_bytes += span.bytes() - span.live_slots * slot_bytes;
-      });
+  const auto walk = [&] {
+    core_->memory.for_each_span([&](Span& span) {
+      const Layout& layout = layout_of(span.layout);
+      LayoutStats& s = by_layout[span.layout];
+      const uint64_t slot_bytes = layout.large() ? span.object_bytes : layout.slot_bytes;
+      ++s.spans;
+      s.objects += span.live_slots;
+      s.used_bytes += span.live_slots * slot_bytes;
+      s.pointer_words += span.live_slots * pointer_words(layout, slot_bytes);
+      s.waste_bytes += span.bytes() - span.live_slots * slot_bytes;
     });
-  });
+  };
+  // A closed heap stands still: as it was when its process was forked.
+  core_->closed ? walk() : blocking([&] { core_->cycle->run_stopped(walk); });
   std::vector<LayoutStats> result;
   for (auto& [id, stats] : by_layout) {
     stats.layout = describe_layout(layout_of(id));
@@ -183,6 +219,7 @@ std::vector<LayoutStats> Heap::layouts() {
 }
 
 std::string Heap::check() {
+  if (core_->closed) return "not checked: the heap is closed in a child after fork()";
   std::string fault;
   blocking([&] { core_->cycle->run_stopped([&] { fault = Verifier(*core_).check_structure(); }); });
   return fault;
@@ -206,16 +243,19 @@ Mutator& attached(const char* what, SourcePlace where = {"(no place known)", 0})
 
 void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where) {
   Mutator& self = attached("set_finalizer", where);
+  if (self.core().closed) return;  // nothing is ever found to be unreachable
   self.core().finalizers.start();
   self.core().specials.set_finalizer(object, type, std::move(run), where, HeapCore::active_marker(self));
 }
 
 bool clear_finalizer(void* object) {
-  return attached("clear_finalizer").core().specials.clear_finalizer(object);
+  HeapCore& core = attached("clear_finalizer").core();
+  return !core.closed && core.specials.clear_finalizer(object);
 }
 
 uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run, SourcePlace where) {
   Mutator& self = attached("add_cleanup", where);
+  if (self.core().closed) return 0;
   self.core().finalizers.start();
   return self.core().specials.add_cleanup(pointer, type, std::move(run), where);
 }
@@ -224,10 +264,20 @@ void check_cleanup_argument(const void* object, const void* argument, SourcePlac
   attached("add_cleanup", where).core().specials.check_cleanup_argument(object, argument, where);
 }
 
-void stop_cleanup(void* object, uint64_t id) { attached("Cleanup").core().specials.stop_cleanup(object, id); }
+void stop_cleanup(void* object, uint64_t id) {
+  HeapCore& core = attached("Cleanup").core();
+  if (!core.closed) core.specials.stop_cleanup(object, id);
+}
 
 std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset, SourcePlace where) {
-  return attached("Weak", where).core().specials.weak_target(pointer, offset, where);
+  HeapCore& core = attached("Weak", where).core();
+  if (!core.closed) return core.specials.weak_target(pointer, offset, where);
+  // The table's lock may never be released here. Equal to its copies only.
+  auto target = std::make_shared<WeakTarget>();
+  offset = 0;
+  // relaxed [weak.target]: never cleared.
+  target->object.store(reinterpret_cast<uintptr_t>(pointer), std::memory_order_relaxed);
+  return target;
 }
 
 uintptr_t lock_weak(const WeakTarget& target) {
@@ -237,10 +287,7 @@ uintptr_t lock_weak(const WeakTarget& target) {
 
 Slot* acquire_root_slot(SourcePlace where) { return attached("Root", where).core().roots.acquire(where); }
 
-void release_root_slot(Slot* slot) {
-  HeapCore& core = attached("Root").core();
-  if (!core.closed) core.roots.release(slot);
-}
+void release_root_slot(Slot* slot) { attached("Root").core().roots.release(slot); }
 
 void check_root_use(SourcePlace where) { attached("Root", where); }
 

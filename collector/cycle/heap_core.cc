@@ -85,12 +85,21 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
   cycle = std::make_unique<Cycle>(*this);
 }
 
+std::array<Mutex*, 5> HeapCore::fork_locks() {
+  return {&finalizers.fork_lock(), &roots.fork_lock(), &layouts_fork_lock(), &memory.pages().fork_lock(),
+          &cycle->fork_lock()};
+}
+
 // Rule 10. Only the forking thread exists in the child, locks may be held by threads that do not, and nobody
 // collects: the heap is closed. Reading it works; allocation throws, leaving and closing touch nothing.
+// Whatever the collector wanted of this thread, or was doing for it, is nobody's business any more.
 void HeapCore::close_after_fork() {
   closed = true;
-  t_barrier.marking = false;
-  if (t_mutator != nullptr) t_mutator->cache_.abandon();
+  t_barrier.marking = t_barrier.stack_grey = false;
+  t_barrier.count = 0;
+  if (t_mutator == nullptr) return;
+  World::abandon(*t_mutator, t_mutator->in_region_);
+  t_mutator->cache_.abandon();
 }
 
 void HeapCore::check_open() const {
@@ -115,6 +124,10 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   Mutator& self = *owned;
   self.stack_base_ = stack_base_of_this_thread();
   self.barrier_ = &t_barrier;
+  if (closed) {
+    attach_closed(std::move(owned));
+    return;
+  }
   t_barrier.sink = &self.marker_;
   t_barrier.slow = barrier.slow_path;
   t_barrier.limit = config.debug.stress != 0 ? 2 : BarrierState::kCapacity;
@@ -136,10 +149,18 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   t_mutator = &self;
 }
 
+// In a child after fork(): the thread may hold Roots and is refused memory; the registry is not told.
+void HeapCore::attach_closed(std::unique_ptr<Mutator> self) {
+  self->attached_closed_ = true;
+  t_mutator = self.release();
+}
+
 void HeapCore::detach() {
   Mutator& self = *t_mutator;
   if (closed) {
+    // The registry's own may be in the middle of anything, and stay.
     t_mutator = nullptr;
+    if (self.attached_closed_) delete &self;
     return;
   }
   self.refuse_in_region("detach", self.where_);

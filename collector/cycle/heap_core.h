@@ -3,6 +3,7 @@
 // Life: constructed by Heap; threads of workers, sweeper and cycle start with it and end with it.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,9 +68,12 @@ class HeapCore {
   void take_counts(Mutator& m);
   void gather(Mutator& m);
 
+  /// The locks that fork() holds, in order of rank: what they guard is whole in the child and can be read
+  /// there. No other lock is taken there, for it may never be released.
+  [[nodiscard]] std::array<Mutex*, 5> fork_locks();
   /// In a child after fork(), on its only thread.
   void close_after_fork();
-  bool closed = false;  // that thread only
+  bool closed = false;  // written by that thread, before others start
 
   [[nodiscard]] HeapStats stats() const;
 
@@ -116,6 +120,7 @@ class HeapCore {
   std::unique_ptr<Cycle> cycle;
 
  private:
+  void attach_closed(std::unique_ptr<Mutator> self);
   void check_open() const;
   [[noreturn]] void throw_out_of_memory(uint64_t bytes);
   void account(Mutator& self, const Layout& layout, uint64_t bytes);

@@ -72,6 +72,7 @@ void FinalizerQueue::run_attached() {
     Item item;
     if (!blocking([&] { return take(item); })) break;
     run_item(item);
+    if (core_.closed) return;  // it forked, and this is the child: the rest is the parent's
     MutexLock lock(mu_);
     ++(item.slot != nullptr ? counts_.finalizers_executed : counts_.cleanups_executed);
   }

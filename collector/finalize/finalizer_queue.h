@@ -41,6 +41,8 @@ class FinalizerQueue {
   /// Waits until everything queued has run, at most `limit_ns`; true if so. Threads: blocked or not attached.
   bool wait_until_empty(int64_t limit_ns);
   [[nodiscard]] FinalizerCounts counts() const;
+  /// Held across fork(), so that the child finds the queue whole.
+  [[nodiscard]] Mutex& fork_lock() { return mu_; }
   /// Calls visit(is a finalizer, type, where it was set) for what is queued and has not begun. Threads: any.
   template <typename Visit>
   void for_each_waiting(Visit&& visit) {

@@ -35,6 +35,7 @@ std::string describe_target(HeapCore& core, uintptr_t pointer) {
 std::vector<Leak> find_leaks(Heap& heap) {
   HeapCore& core = heap.core();
   std::vector<Leak> leaks;
+  if (core.closed) return leaks;  // in a child after fork() nothing here is the child's
   blocking([&] {
     core.world.for_each_mutator([&](const Mutator& m) {
       if (&m == Mutator::current() || m.belongs_to_collector()) return;

@@ -41,6 +41,8 @@ class RootTable {
       }
     }
   }
+  /// Held across fork(), so that the child finds the table whole.
+  [[nodiscard]] Mutex& fork_lock() { return mu_; }
   [[nodiscard]] size_t in_use() {
     MutexLock lock(mu_);
     return blocks_.size() * kBlockSlots - free_.size();

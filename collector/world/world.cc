@@ -197,6 +197,12 @@ int64_t World::leave_blocked(Mutator& self) {
   return since == 0 ? 0 : now_ns() - since;
 }
 
+void World::abandon(Mutator& self, bool in_region) {
+  // relaxed [world.state], [world.pending]: no other thread exists.
+  self.pending_.store(0, std::memory_order_relaxed);
+  self.state_.store(in_region ? kBlocked : kRunning, std::memory_order_relaxed);
+}
+
 int64_t World::poll(Mutator& self) {
   int64_t waited = 0;
   for (;;) {

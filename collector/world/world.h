@@ -77,6 +77,10 @@ class World {
   /// Returns how long the thread had to wait for a stop or for a collector that held it, in ns.
   int64_t leave_blocked(Mutator& self);
 
+  /// In a child after fork(), whose only thread `self` is: nobody will do what is pending for it, or let go
+  /// of it.
+  static void abandon(Mutator& self, bool in_region);
+
   /// relaxed [world.running]: a hint for idle workers.
   [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }
   [[nodiscard]] size_t mutators();
