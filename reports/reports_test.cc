@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <latch>
 #include <regex>
+#include <thread>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/rng.h"
+#include "collector/api/heap.h"
 #include "reports/analysis/identities.h"
 #include "reports/analysis/run_facts.h"
 #include "reports/analysis/statistics.h"
@@ -200,6 +203,84 @@ TEST(Recorder, DropsAreCountedAndTotalsLoseNothing) {
   EXPECT_EQ(report["pause_totals"][0]["count"], 5000);
   EXPECT_EQ(report["pause_totals"][0]["max_ns"], 5499);
   EXPECT_EQ(report["events"]["dropped"].get<uint64_t>() + report["pauses"].size(), 5000U);
+}
+
+nlohmann::json sections_of(const HeapStats& stats) {
+  nlohmann::json sections;
+  sections["workload"] = {
+      {"name", "test"}, {"arguments", nlohmann::json::object()}, {"seed", 1}, {"threads", 1}};
+  sections["collector"] = {{"name", "keel"}};
+  sections["memstats"] = memstats_json(stats);
+  return sections;
+}
+
+TEST(Recorder, ACycleThatEndsAfterTheRunIsNotOfIt) {
+  RunRecorder recorder({});
+  HeapConfig config;
+  config.listener = &recorder;
+  Heap heap(config);
+  ASSERT_TRUE(recorder.start([] { return HeapSample{}; }));
+  heap.collect();
+  HeapStats stats;
+  heap.between_cycles([&] {
+    recorder.end_run();
+    stats = heap.stats();
+  });
+  heap.collect();  // a periodic cycle comes when it is due, whatever the program is at
+  recorder.finish();
+  const nlohmann::json report = recorder.report(sections_of(stats), true);
+  EXPECT_EQ(first_fault(report), "");
+  EXPECT_EQ(report["cycles"].size(), 1U);
+  heap.collect();
+  EXPECT_EQ(first_fault(recorder.report(sections_of(stats), true)), "");
+}
+
+// Holds a cycle just before it is told, until the run is about to end.
+class HeldListener final : public GcListener {
+ public:
+  explicit HeldListener(RunRecorder& recorder) : recorder_(recorder) {}
+  void* on_attach(uint32_t thread, const char* name) override { return recorder_.on_attach(thread, name); }
+  void on_detach(void* data) override { recorder_.on_detach(data); }
+  void on_pause(void* data, const PauseRecord& pause) override { recorder_.on_pause(data, pause); }
+  void on_world_stop(const PauseRecord& pause) override {
+    if (pause.kind == PauseKind::kMarkTermination) {
+      stopped_.count_down();
+      ending_.wait();
+    }
+    recorder_.on_world_stop(pause);
+  }
+  void on_cycle(const CycleRecord& cycle) override { recorder_.on_cycle(cycle); }
+  void on_worker(uint32_t cycle, const WorkerRecord& work) override { recorder_.on_worker(cycle, work); }
+
+  std::latch stopped_{1};
+  std::latch ending_{1};
+
+ private:
+  RunRecorder& recorder_;
+};
+
+TEST(Recorder, ACycleThatHasBegunWhenTheRunEndsIsOfIt) {
+  RunRecorder recorder({});
+  HeldListener listener(recorder);
+  HeapConfig config;
+  config.listener = &listener;
+  config.periodic_ns = 1'000'000;
+  Heap heap(config);
+  ASSERT_TRUE(recorder.start([] { return HeapSample{}; }));
+  listener.stopped_.wait();  // the first periodic cycle is between its last stop and its end
+  HeapStats stats;
+  std::thread ends([&] {
+    heap.between_cycles([&] {
+      recorder.end_run();
+      stats = heap.stats();
+    });
+  });
+  listener.ending_.count_down();
+  ends.join();
+  recorder.finish();
+  const nlohmann::json report = recorder.report(sections_of(stats), true);
+  EXPECT_EQ(first_fault(report), "");
+  EXPECT_GE(report["cycles"].size(), 1U);
 }
 
 TEST(RunFacts, ShowAbsentAsAbsent) {

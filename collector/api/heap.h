@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -115,6 +116,11 @@ class Heap {
   uint64_t set_memory_limit(uint64_t bytes);
   /// As Go's debug.FreeOSMemory: collect(), then every free page goes back to the system. Threads: any.
   void free_os_memory();
+
+  /// Runs `work` while no cycle runs: what stats() and gc_stats() answer in it agrees with the cycles that
+  /// the listener was told of. The world runs. Threads: any; `work` runs on the cycle thread, so it asks for
+  /// no cycle and stops nobody.
+  void between_cycles(const std::function<void()>& work);
 
   /// Waits until every finalizer and cleanup that is queued has run, at most `limit_ns`; true if so. What is
   /// still reachable is not queued. Threads: any.

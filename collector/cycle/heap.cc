@@ -172,6 +172,10 @@ void Heap::free_os_memory() {
   });
 }
 
+void Heap::between_cycles(const std::function<void()>& work) {
+  blocking([&] { core_->cycle->run_between(work); });
+}
+
 bool Heap::run_finalizers(int64_t limit_ns) {
   if (core_->closed) return core_->finalizers.wait_until_empty(0);
   return blocking([&] { return core_->finalizers.wait_until_empty(limit_ns); });

@@ -84,7 +84,11 @@ class RunRecorder final : public GcListener {
   void note_rss_start();
   /// Memory: after the final collection; request logs, which are not the run's, are left out.
   void note_rss_end();
-  /// Stops sampler and control thread; nothing is recorded after. Idempotent.
+  /// The run ends now: wall_ns. A cycle, a stop, a pause or a sample that ends later is not of this run.
+  /// Called where no cycle runs (Heap::between_cycles()), so that none is cut in two. Only the first call
+  /// counts. Threads: any.
+  void end_run();
+  /// end_run(), unless it was; then stops sampler and control thread. Idempotent.
   void finish();
   /// Closes the events file, to which nothing comes any more. Error: something of it could not be written;
   /// what is there is then a beginning of it, and the report says so too. Threads: any.
@@ -176,8 +180,8 @@ class RunRecorder final : public GcListener {
   std::string events_error_ KEEL_GUARDED_BY(mu_);
   int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;
-  int64_t finished_ns_ KEEL_GUARDED_BY(mu_) = -1;
-  uint64_t rss_start_ KEEL_GUARDED_BY(mu_) = 0;  // without the logs above, which are not the run's
+  int64_t finished_ns_ KEEL_GUARDED_BY(mu_) = -1;  // end_run()
+  uint64_t rss_start_ KEEL_GUARDED_BY(mu_) = 0;    // without the logs above, which are not the run's
   uint64_t rss_end_ KEEL_GUARDED_BY(mu_) = 0;
   uint64_t peak_rss_ KEEL_GUARDED_BY(mu_) = 0;  // at note_rss_end(): before the report is made
   uint64_t virtual_bytes_ KEEL_GUARDED_BY(mu_) = 0;

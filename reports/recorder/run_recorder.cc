@@ -100,15 +100,21 @@ void RunRecorder::note_rss_end() {
   virtual_bytes_ = memory.virtual_bytes - std::min(memory.virtual_bytes, reserved + log_addresses);
 }
 
+void RunRecorder::end_run() {
+  MutexLock lock(mu_);
+  if (finished_ns_ >= 0) return;
+  drain_logs();
+  finished_ns_ = now_ns();
+}
+
 void RunRecorder::finish() {
+  end_run();
   // relaxed [recorder.stop].
   stopping_.store(true, std::memory_order_relaxed);
   if (sampler_.joinable()) sampler_.join();
   if (control_.joinable()) control_.join();
   MutexLock lock(mu_);
-  if (finished_ns_ < 0) finished_ns_ = now_ns();
   drain_logs();
-  flush_events();
 }
 
 void* RunRecorder::on_attach(uint32_t thread, const char* name) {
@@ -152,6 +158,7 @@ void RunRecorder::on_pause(void* thread_data, const PauseRecord& pause) {
 
 void RunRecorder::on_world_stop(const PauseRecord& pause) {
   MutexLock lock(mu_);
+  if (finished_ns_ >= 0) return;
   world_stops_.push_back(pause);
   stop_totals_[pause.kind == PauseKind::kSweepTermination ? 0 : 1].record(pause.duration_ns);
   if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
@@ -162,12 +169,14 @@ void RunRecorder::on_cycle(const CycleRecord& cycle) {
   if (options_.scavtrace) std::fprintf(stderr, "%s\n", scavtrace_line(cycle).c_str());
   if (options_.gctrace) std::fprintf(stderr, "%s\n", gctrace_line(cycle, started_ns_).c_str());
   MutexLock lock(mu_);
+  if (finished_ns_ >= 0) return;
   cycles_.push_back(cycle);
   if (events_ != nullptr) write_event({{"cycle", cycle_json(cycle)}});
 }
 
 void RunRecorder::on_worker(uint32_t cycle, const WorkerRecord& stretch) {
   MutexLock lock(mu_);
+  if (finished_ns_ >= 0) return;
   if (work_.size() < kMostWork) {
     work_.emplace_back(cycle, stretch);
   } else {
@@ -177,6 +186,7 @@ void RunRecorder::on_worker(uint32_t cycle, const WorkerRecord& stretch) {
 
 void RunRecorder::add_foreign_cycle(const ForeignCycle& cycle) {
   MutexLock lock(mu_);
+  if (finished_ns_ >= 0) return;
   foreign_cycles_.push_back(cycle);
   if (events_ != nullptr) write_event({{"cycle", foreign_json(cycle)}});
 }
@@ -213,6 +223,7 @@ void RunRecorder::drain_logs() {
 
 void RunRecorder::drain_log(PauseLog& log) {
   log.drain([this](const PauseRecord& pause) KEEL_REQUIRES(mu_) {
+    if (finished_ns_ >= 0 && pause.begin_ns + pause.duration_ns > finished_ns_) return;
     keep_longest(pause);
     held_up_.add(pause.begin_ns, pause.begin_ns + pause.duration_ns, static_cast<uint32_t>(pause.kind));
     if (events_ != nullptr) write_event({{"pause", pause_json(pause)}});
@@ -245,6 +256,7 @@ void RunRecorder::sample_loop() {
     const Sample sample{now_ns(), resident_bytes(), heap};
     {
       MutexLock lock(mu_);
+      if (finished_ns_ >= 0) return;
       if (samples_.size() < kMostSamples) {
         samples_.push_back(sample);
       } else {

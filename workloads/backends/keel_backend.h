@@ -14,14 +14,16 @@ class KeelRuntime {
   void collect() { heap_.collect(); }
   void free_os_memory() { heap_.free_os_memory(); }
   HeapSample sample() const;
-  /// Runs the finalizers that are due at the end, if that was asked for; then adds memstats, finalization,
-  /// gc_stats and heap_by_layout to the report.
+  /// The end of the run: runs the finalizers that are due, if that was asked for, waits for a cycle that
+  /// runs, and ends the recording there. Adds memstats, finalization, gc_stats and heap_by_layout to the
+  /// report.
   void sections(nlohmann::json& out);
   Heap& heap() { return heap_; }
 
  private:
   uint64_t unused_addresses() const;
 
+  RunRecorder& recorder_;
   const int64_t finalize_at_exit_ns_;
   Heap heap_;
 };

@@ -12,7 +12,9 @@ HeapConfig with_listener(HeapConfig config, RunRecorder& recorder) {
 }  // namespace
 
 KeelRuntime::KeelRuntime(const CommonOptions& options, RunRecorder& recorder)
-    : finalize_at_exit_ns_(options.finalize_at_exit_ns), heap_(with_listener(options.heap, recorder)) {
+    : recorder_(recorder),
+      finalize_at_exit_ns_(options.finalize_at_exit_ns),
+      heap_(with_listener(options.heap, recorder)) {
   recorder.set_reserved_bytes([this] { return unused_addresses(); });
 }
 
@@ -23,9 +25,15 @@ HeapSample KeelRuntime::sample() const {
 
 void KeelRuntime::sections(nlohmann::json& out) {
   if (finalize_at_exit_ns_ != 0) heap_.run_finalizers(finalize_at_exit_ns_);
-  out["memstats"] = memstats_json(heap_.stats());
-  out["finalization"] = finalizers_json(heap_.stats().finalizers);
-  out["gc_stats"] = gc_stats_json(heap_.gc_stats());
+  // A cycle that has begun belongs to the run, whatever began it; the next one does not. So the cycles of the
+  // report, their number, their pauses and LastGC are of one moment.
+  heap_.between_cycles([&] {
+    recorder_.end_run();
+    const HeapStats stats = heap_.stats();
+    out["memstats"] = memstats_json(stats);
+    out["finalization"] = finalizers_json(stats.finalizers);
+    out["gc_stats"] = gc_stats_json(heap_.gc_stats());
+  });
   if (out.value("interrupted", false)) return;
   nlohmann::json layouts = nlohmann::json::array();
   for (const LayoutStats& l : heap_.layouts()) {

@@ -224,9 +224,9 @@ void Session::wait(const std::function<bool()>& done, const std::function<double
 
 int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
   if (getpid() != pid_) return 2;
-  recorder_.finish();
   nlohmann::json more = nlohmann::json::object();
   add_sections(more);
+  recorder_.finish();
   {
     std::lock_guard lock(mu_);
     for (auto& [key, value] : more.items()) sections_[key] = value;

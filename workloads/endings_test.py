@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+"""However and whenever a run ends, its report is valid or absent: random ends, from a seed that is printed.
+
+Run by ctest with KEEL_BIN set to the folder of the programs; KEEL_SEED repeats a run of the test.
+"""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from cli_test import BIN, Cli
+
+SEED = int(os.environ.get("KEEL_SEED", str(time.time_ns() % 1_000_000)))
+# Short, with cycles that begin on their own at any moment.
+BUSY = ["--live", "2MiB", "--warmup", "1ms", "--periodic", "1ms", "--quiet"]
+
+
+class RandomEnds(Cli):
+    def setUp(self):
+        super().setUp()
+        print(f"KEEL_SEED={SEED}", file=sys.stderr)
+        self.random = random.Random(f"{SEED}/{self.id()}")
+        self.path = self.out / "report.json"
+
+    def assert_valid(self, command):
+        done = self.run_program("validate", self.path, program="gcreport")
+        self.assertEqual(done.returncode, 0, f"{done.stdout} KEEL_SEED={SEED} {' '.join(command)}")
+        return json.loads(self.path.read_text(encoding="utf-8"))
+
+    def flags(self):
+        transitions = self.random.choice(("stw", "handshake"))
+        barrier = self.random.choice(("hybrid", "dijkstra") + (("yuasa", "none") if transitions == "stw" else ()))
+        return ["--transitions", transitions, "--barrier", barrier, "--threads", str(self.random.choice((1, 2, 4)))]
+
+    def test_a_cycle_that_runs_at_the_end_leaves_a_valid_report(self):
+        for _ in range(25):
+            program = self.random.choice(("ballast", "requests"))
+            command = [*BUSY, *self.flags(), "--duration", f"{self.random.randrange(1, 25)}ms", "--report", str(self.path)]
+            done = self.run_program(*command, program=program)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(self.assert_valid([program, *command])["complete"])
+
+    def test_a_run_stopped_by_a_signal_leaves_a_valid_report(self):
+        for _ in range(15):
+            self.path.unlink(missing_ok=True)
+            command = [*BUSY, *self.flags(), "--duration", "60s", "--report", str(self.path)]
+            number = self.random.choice((signal.SIGINT, signal.SIGTERM))
+            with subprocess.Popen([str(BIN / "ballast"), *command]) as process:
+                time.sleep(self.random.uniform(0.005, 0.08))
+                process.send_signal(number)
+                status = process.wait(60)
+            if status == -number:  # before there was a run
+                self.assertFalse(self.path.exists())
+                continue
+            self.assertEqual(status, 128 + number)
+            self.assertFalse(self.assert_valid(command)["complete"])
+
+    def test_a_run_out_of_memory_leaves_a_valid_report(self):
+        for _ in range(10):
+            command = [*BUSY, *self.flags(), "--live", "16MiB", "--max-heap", f"{self.random.randrange(4, 14)}MiB", "--duration", "20ms",
+                       "--report", str(self.path)]
+            done = self.run_program(*command)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertFalse(self.assert_valid(command)["complete"])
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
