@@ -85,6 +85,8 @@ class BadInput(Cli):
             (["--events", "/no/such/folder/e"], ["--events", "/no/such/folder"]),
             (["--trace", "/no/such/folder/t"], ["--trace", "/no/such/folder"]),
             (["--trace", "-"], ["--trace", "'-'"]),
+            (["--events", "-"], ["--events", "'-'"]),
+            (["--report", ""], ["--report", "''"]),
             (["--collector", "zgc"], ["--collector", "'zgc'"]),
             (["--collector", "malloc", "--gogc", "50"], ["--gogc", "malloc"]),
             (["--collector", "malloc", "--max-heap", "1GiB"], ["--max-heap", "malloc"]),

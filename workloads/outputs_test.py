@@ -224,8 +224,9 @@ class Outputs(Cli):
         bash = shutil.which("bash")
         if bash is None:
             self.skipTest("no bash")
+        (self.out / "stdout").symlink_to("/proc/self/fd/1")  # as /dev/stdout
         for command in (f"'{BIN}/gcreport' import '{self.log}' -o >(wc -c)", f"'{BIN}/ballast' {' '.join(SMALL)} --quiet --report >(wc -c)",
-                        f"'{BIN}/ballast' {' '.join(SMALL)} --quiet --events >(wc -c)", f"'{BIN}/gcreport' import '{self.log}' -o /dev/stdout | wc -c"):
+                        f"'{BIN}/ballast' {' '.join(SMALL)} --quiet --events >(wc -c)", f"'{BIN}/gcreport' import '{self.log}' -o '{self.out}/stdout' | wc -c"):
             with self.subTest(command=command):
                 done = subprocess.run([bash, "-c", f"{command}; wait"], capture_output=True, text=True, timeout=120, check=False)
                 self.assertEqual(done.returncode, 0, done.stderr)

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "allocator/base/result.h"
 
@@ -13,6 +14,25 @@ namespace keel {
 /// Error text if nothing can be written to `path` ("-" is standard output): checked before the run, so that
 /// nothing is lost after it. `option` is the flag that the error names. Opens nothing.
 Result<bool> check_output_path(const std::string& option, const std::string& path);
+
+struct NamedOutput {
+  std::string option;
+  std::string path;  // empty: not asked for
+};
+
+/// Error text if two of `outputs` lead to one file, FIFO or pipe, by whatever spelling or link: each would
+/// destroy what the other wrote. A device, such as /dev/null, may be shared. Of paths that
+/// check_output_path() accepts.
+Result<bool> check_outputs_differ(const std::vector<NamedOutput>& outputs);
+
+/// Error text if `output` leads to the regular file `input`, which is read for it.
+Result<bool> check_output_is_not_input(const NamedOutput& output, const std::string& input);
+
+/// First thing in main(). From then on a write that fails is an error of the program: a closed pipe or a file
+/// at its size limit kills it no more (SIGPIPE, SIGXFSZ), no file takes the place of a standard descriptor
+/// that is closed, and a program that would end with status 0 ends with one line and status 1 if its standard
+/// output could not all be written. `program`: as in the line; it is kept.
+void guard_standard_streams(const char* program);
 
 /// `path` leads to a regular file, or to where one would be made: other files can be put beside it.
 bool is_file_output(const std::string& path);

@@ -1,13 +1,10 @@
 // A SAX consumer of nlohmann's parser; see report_stream.h.
 #include "reports/document/report_stream.h"
 
-#include <cerrno>
 #include <climits>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <optional>
+
+#include "reports/document/input_file.h"
 
 namespace keel {
 namespace {
@@ -131,16 +128,10 @@ Result<json> parse(std::istream& in, const ElementVisitor* visit) {
 Result<json> read_report_stream(std::istream& in, const ElementVisitor& visit) { return parse(in, &visit); }
 
 Result<json> read_json_file(const std::string& path) {
-  Result<json> document = Error{""};
-  if (path == "-") {
-    document = parse(std::cin, nullptr);
-  } else {
-    std::error_code folder;
-    if (std::filesystem::is_directory(path, folder)) return Error{"'" + path + "' is a folder"};
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return Error{"'" + path + "' cannot be read: " + std::strerror(errno)};
-    document = parse(file, nullptr);
-  }
+  const Result<std::unique_ptr<InputFile>> file = InputFile::open(path);
+  if (!file) return Error{file.error()};
+  Result<json> document = parse(file.value()->stream(), nullptr);
+  if (const Result<bool> read = file.value()->check(); !read) return Error{read.error()};
   if (!document) return Error{"'" + path + "' " + document.error()};
   return document;
 }

@@ -11,6 +11,33 @@ Result<bool> check_output_path(const std::string& option, const std::string& pat
   return true;
 }
 
+Result<bool> check_outputs_differ(const std::vector<NamedOutput>& outputs) {
+  std::vector<std::pair<const NamedOutput*, OutputPlace>> places;
+  for (const NamedOutput& output : outputs) {
+    if (output.path.empty()) continue;
+    Result<OutputPlace> place = find_output_place(output.path);
+    if (!place) return Error{"option " + output.option + ": '" + output.path + "' " + place.error()};
+    for (const auto& [other, taken] : places) {
+      if (!is_same_output(place.value(), taken)) continue;
+      return Error{"options " + other->option + " and " + output.option + ": '" + other->path + "' and '" +
+                   output.path + "' are one file"};
+    }
+    places.emplace_back(&output, std::move(place).value());
+  }
+  return true;
+}
+
+Result<bool> check_output_is_not_input(const NamedOutput& output, const std::string& input) {
+  struct stat read {};
+  const Result<OutputPlace> place = find_output_place(output.path);
+  const bool known = input == "-" ? fstat(0, &read) == 0 : stat(input.c_str(), &read) == 0;
+  if (!place || !known || !S_ISREG(read.st_mode) || place.value().kind == OutputPlace::Kind::kNew ||
+      place.value().file.st_dev != read.st_dev || place.value().file.st_ino != read.st_ino) {
+    return true;
+  }
+  return Error{"option " + output.option + ": '" + output.path + "' is what is read"};
+}
+
 bool is_file_output(const std::string& path) {
   const Result<OutputPlace> place = find_output_place(path);
   return place &&

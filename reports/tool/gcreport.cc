@@ -1,9 +1,6 @@
 // gcreport: what a run, or many runs of many collectors, say. The command line; the work is in the files
 // beside it and in reports/analysis, import and export.
 #include <CLI/CLI.hpp>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -11,6 +8,7 @@
 #include "reports/analysis/identities.h"
 #include "reports/analysis/run_facts.h"
 #include "reports/api/files.h"
+#include "reports/document/input_file.h"
 #include "reports/document/report_stream.h"
 #include "reports/export/export.h"
 #include "reports/import/import.h"
@@ -47,6 +45,23 @@ void write_output(const std::string& output, const std::function<Result<bool>(st
   if (!written) not_written(written.error());
 }
 
+std::unique_ptr<InputFile> open_input(const std::string& path) {
+  Result<std::unique_ptr<InputFile>> file = InputFile::open(path);
+  if (!file) bad_input(file.error());
+  return std::move(file).value();
+}
+
+void check_read(const InputFile& file) {
+  if (const Result<bool> read = file.check(); !read) bad_input(read.error());
+}
+
+void check_not_input(const std::string& output, const std::vector<std::string>& inputs) {
+  for (const std::string& input : inputs) {
+    if (const Result<bool> other = check_output_is_not_input({"-o", output}, input); !other)
+      bad_input(other.error());
+  }
+}
+
 // A report this tool may read figures from: right schema, right version, valid.
 json load(const std::string& path) {
   Result<json> report = read_report_file(path);
@@ -59,21 +74,14 @@ json load(const std::string& path) {
 int validate(const std::vector<std::string>& files) {
   int status = 0;
   for (const std::string& path : files) {
+    const std::unique_ptr<InputFile> file = open_input(path);
     std::string fault;
-    std::ifstream file;
-    uint64_t bytes = 0;
-    if (path != "-") {
-      file.open(path, std::ios::binary);
-      if (!file) bad_input("'" + path + "' cannot be read: " + std::strerror(errno));
-      std::error_code unknown;  // of a pipe
-      const uintmax_t size = std::filesystem::file_size(path, unknown);
-      if (!unknown) bytes = size;
-    }
     {
-      ReadProgress progress(path == "-" ? std::cin : file, path, bytes);
+      ReadProgress progress(file->stream(), path, file->bytes());
       std::istream in(&progress);
       fault = first_fault(in);
     }
+    check_read(*file);
     std::cout << path << ": " << (fault.empty() ? "valid" : fault) << "\n";
     if (!fault.empty()) status = 1;
   }
@@ -83,14 +91,10 @@ int validate(const std::vector<std::string>& files) {
 int import(const std::string& path, const std::string& format, const std::string& workload,
            const std::string& output) {
   if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
-  Result<json> report = Error{""};
-  if (path == "-") {
-    report = import_log(std::cin, format, workload);
-  } else {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) bad_input("'" + path + "' cannot be read: " + std::strerror(errno));
-    report = import_log(file, format, workload);
-  }
+  check_not_input(output, {path});
+  const std::unique_ptr<InputFile> file = open_input(path);
+  const Result<json> report = import_log(file->stream(), format, workload);
+  check_read(*file);
   if (!report) bad_input("'" + path + "': " + report.error());
   const json& counts = report.value()["import"];
   if (const Result<bool> written = write_report(report.value(), output); !written)
@@ -107,6 +111,7 @@ int import(const std::string& path, const std::string& format, const std::string
 int export_to(const std::vector<std::string>& files, const std::string& format, const ExportOptions& options,
               const std::string& output) {
   if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
+  check_not_input(output, files);
   std::vector<json> reports;
   for (const std::string& file : files) reports.push_back(load(file));
   write_output(output, [&](std::ostream& out) { return export_reports(format, reports, options, out); });
@@ -170,6 +175,7 @@ std::vector<Side> two_sides(const std::vector<std::string>& a, const std::vector
 }  // namespace
 
 int main(int argc, char** argv) {
+  guard_standard_streams("gcreport");
   CLI::App app("What runs say: summary, comparison with statistics, validation, other people's logs.",
                "gcreport");
   app.set_version_flag("--version", std::string("gcreport (keel ") + kVersion + ", commit " + kCommit + ")");
@@ -232,13 +238,18 @@ int main(int argc, char** argv) {
     if (*summary_command) {
       std::vector<json> reports;
       for (const std::string& file : files) reports.push_back(load(file));
-      print_summary(std::cout, reports, markdown);
+      write_output("-", [&](std::ostream& out) -> Result<bool> {
+        print_summary(out, reports, markdown);
+        return true;
+      });
       return 0;
     }
     if (*validate_command) return validate(files);
     if (*export_command) return export_to(files, format, export_options, output);
     if (*import_command) return import(log, format, workload, output);
     if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
+    check_not_input(output, files);
+    check_not_input(output, others);
     if (others.empty() == by.empty()) bad_input("compare needs either --vs or --by");
     const std::vector<Side> sides = by.empty() ? two_sides(files, others) : sides_by(files, by);
     const Result<ComparisonSet> set = compare_sides(sides, !by.empty(), anyway);

@@ -105,6 +105,22 @@ class _Place:
             raise _error(errno.EACCES)
 
 
+def run(program, main):
+    """Ends the process with the status of main(). Standard output that could not all be written, a closed pipe included,
+    is one line and status 1."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # What is still buffered must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"{program}: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        status = 1
+    sys.exit(status)
+
+
 def check(path):
     """Raises BadOutput if nothing can be written to `path`. Opens nothing."""
     with _named(path):

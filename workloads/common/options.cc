@@ -103,6 +103,8 @@ void exit_bad_input(const std::string& program, const std::string& message) {
 
 OptionParser::OptionParser(std::string name, std::string description)
     : name_(std::move(name)), app_(std::make_unique<CLI::App>(std::move(description), name_)) {
+  static const std::string program = name_;  // outlives the parser
+  guard_standard_streams(program.c_str());
   app_->get_formatter()->column_width(36);
   add_common();
 }
@@ -351,13 +353,17 @@ void OptionParser::add_common() {
     };
   };
   add("--report", "PATH|-", "write the JSON report here", path("--report", o.report_path));
+  // Standard output has the summary, or the report.
+  auto file_path = [path](const char* flag, std::string& value) {
+    return [usable = path(flag, value)](const std::string& t) -> Result<bool> {
+      if (t == "-") return Error{"'-' is not a file"};
+      return usable(t);
+    };
+  };
   add("--events", "PATH", "write every event as a JSON line, as the run goes",
-      path("--events", o.events_path));
+      file_path("--events", o.events_path));
   add("--trace", "PATH", "write the run as trace events, for Perfetto's UI",
-      [usable = path("--trace", o.trace_path)](const std::string& t) -> Result<bool> {
-        if (t == "-") return Error{"'-' is not a file"};
-        return usable(t);
-      });
+      file_path("--trace", o.trace_path));
   flag("--gctrace", o.gctrace, "Go-compatible line per cycle on stderr");
   add("--debug", "LIST",
       "checkmark, poison, walk, leakcheck, stress=N, pacertrace, scavtrace; also from KEEL_DEBUG",
@@ -442,6 +448,12 @@ CommonOptions OptionParser::parse(int argc, char** argv) {
     exit_bad_input(name_, e.what());
   }
   if (const Result<bool> ok = check_collector(); !ok) exit_bad_input(name_, ok.error());
+  if (const Result<bool> differ = check_outputs_differ({{"--report", options_.report_path},
+                                                        {"--events", options_.events_path},
+                                                        {"--trace", options_.trace_path}});
+      !differ) {
+    exit_bad_input(name_, differ.error());
+  }
   if (options_.sample_interval_ns < 1'000'000) {
     exit_bad_input(name_, "option --sample-interval: " + std::to_string(options_.sample_interval_ns) +
                               "ns is below 1ms");

@@ -164,7 +164,7 @@ func main() {
 	detail := fmt.Sprintf("%d of %d objects arrived whole and in order", received, sent)
 	channelRate, queueRate := float64(received)/channelTime.Seconds(), float64(received)/queueTime.Seconds()
 	if !o.Quiet && o.Report != "-" {
-		fmt.Printf("channels: %.2f million objects a second; a mutex and a slice: %.2f (%.2f times as many)\n", channelRate/1e6,
+		twin.Printf("channels: %.2f million objects a second; a mutex and a slice: %.2f (%.2f times as many)\n", channelRate/1e6,
 			queueRate/1e6, queueRate/channelRate)
 	}
 	twin.Tell(map[string]any{

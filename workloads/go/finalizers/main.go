@@ -157,7 +157,7 @@ func main() {
 	passed := *keepAlive == "off" || r.bad+r.wrong == 0
 	detail := fmt.Sprintf("%d good reads, %d of a closed descriptor, %d of another file", r.good, r.bad, r.wrong)
 	if !o.Quiet && o.Report != "-" {
-		fmt.Printf("finalizers: keep-alive %s: %s\n", *keepAlive, detail)
+		twin.Printf("finalizers: keep-alive %s: %s\n", *keepAlive, detail)
 	}
 	twin.Tell(map[string]any{
 		"workload": map[string]any{"self_check": map[string]any{"passed": passed, "detail": detail}},

@@ -192,7 +192,7 @@ func main() {
 	told := []map[string]any{}
 	total := uint64(0)
 	if !o.Quiet && o.Report != "-" {
-		fmt.Printf("%8s %8s %10s %10s %12s %12s %12s\n", "GOGC", "cycles", "GC CPU ms", "CPU ms", "GC ns/KiB", "peak, MiB", "requests/s")
+		twin.Printf("%8s %8s %10s %10s %12s %12s %12s\n", "GOGC", "cycles", "GC CPU ms", "CPU ms", "GC ns/KiB", "peak, MiB", "requests/s")
 	}
 	for _, p := range parts {
 		name := any(p.percent)
@@ -200,7 +200,7 @@ func main() {
 			name = "off"
 		}
 		if !o.Quiet && o.Report != "-" {
-			fmt.Printf("%8v %8d %10.1f %10.1f %12.2f %12.1f %12.0f\n", name, p.cycles, float64(p.gcCPU)/1e6, float64(p.cpu)/1e6,
+			twin.Printf("%8v %8d %10.1f %10.1f %12.2f %12.1f %12.0f\n", name, p.cycles, float64(p.gcCPU)/1e6, float64(p.cpu)/1e6,
 				1024*float64(p.gcCPU)/float64(p.allocated), float64(p.peak)/(1<<20), float64(p.requests)/p.wall.Seconds())
 		}
 		latency.Merge(&p.latency)
@@ -213,7 +213,7 @@ func main() {
 	if s, known := slope(parts); known {
 		results["slope"] = s
 		if !o.Quiet && o.Report != "-" {
-			fmt.Printf("gogc: slope of log GC CPU per byte over log GOGC, 50 to 800: %.3f\n", s)
+			twin.Printf("gogc: slope of log GC CPU per byte over log GOGC, 50 to 800: %.3f\n", s)
 		}
 	}
 	passed := !damaged.Load()

@@ -207,9 +207,9 @@ func main() {
 	}
 	end := time.Now()
 	if !o.Quiet && o.Report != "-" {
-		fmt.Printf("%-17s %10s %10s %12s %12s %18s\n", "form", "MiB", "objects", "build, ms", "lookup, ns", "collection, ms")
+		twin.Printf("%-17s %10s %10s %12s %12s %18s\n", "form", "MiB", "objects", "build, ms", "lookup, ns", "collection, ms")
 		for _, r := range p.results {
-			fmt.Printf("%-17s %10.1f %10d %12.1f %12.1f %18.3f\n", r["form"], float64(r["bytes"].(uint64))/(1<<20), r["objects"],
+			twin.Printf("%-17s %10.1f %10d %12.1f %12.1f %18.3f\n", r["form"], float64(r["bytes"].(uint64))/(1<<20), r["objects"],
 				float64(r["build_ns"].(int64))/1e6, median(r["lookup_ns"].([]float64)),
 				float64(median(r["collection_ns"].([]int64)))/1e6)
 		}

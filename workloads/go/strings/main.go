@@ -120,9 +120,9 @@ func main() {
 	}
 	if !o.Quiet && o.Report != "-" {
 		sort.Slice(results, func(i, j int) bool { return results[i].median() < results[j].median() })
-		fmt.Printf("%-12s %10s %12s %10s %12s\n", "way", "ns", "bytes", "objects", "collections")
+		twin.Printf("%-12s %10s %12s %10s %12s\n", "way", "ns", "bytes", "objects", "collections")
 		for _, r := range results {
-			fmt.Printf("%-12s %10.0f %12d %10d %12d\n", r.way, r.median(), r.bytes, r.objects, r.cycles)
+			twin.Printf("%-12s %10.0f %12d %10d %12d\n", r.way, r.median(), r.bytes, r.objects, r.cycles)
 		}
 	}
 	twin.Tell(map[string]any{

@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -82,6 +84,7 @@ func SizeFlag(name string, value *uint64, help string) {
 
 // Parse reads the command line; the workload has added its own flags before.
 func Parse() *Options {
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error of the write
 	o := &Options{MemoryLimit: noLimit, Given: map[string]any{}}
 	gogc := flag.String("gogc", "", "heap growth before a collection, in percent, or off (default from GOGC, 100)")
 	limit := flag.String("memory-limit", "", "soft limit of all memory, or off (default from GOMEMLIMIT)")

@@ -143,6 +143,16 @@ func checkThere(found place) error {
 	return nil
 }
 
+// What of the standard output could not be written first.
+var notPrinted error
+
+// Printf prints to standard output. What fails is told to the supervisor, which ends with a line and status 1.
+func Printf(format string, arguments ...any) {
+	if _, err := fmt.Printf(format, arguments...); err != nil && notPrinted == nil {
+		notPrinted = unwritable(err)
+	}
+}
+
 // CheckOutput refuses, with one line and status 2, a path to which nothing can be written. It opens nothing.
 func CheckOutput(option, path string) {
 	if _, err := findPlace(path); err != nil {

@@ -84,6 +84,15 @@ func supervise(workload string, o *Options) int {
 		}
 	}
 	report := document(workload, o, trace, started, told, status == 0)
+	var printed struct {
+		Failure string `json:"not_printed"`
+	}
+	if json.Unmarshal(told, &printed) == nil && printed.Failure != "" {
+		fmt.Fprintf(os.Stderr, "%s: standard output %s\n", workload, printed.Failure)
+		if status == 0 {
+			status = 1
+		}
+	}
 	if o.Report != "" {
 		if err := write(report, o.Report); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: report: '%s' %v\n", workload, o.Report, err)
@@ -188,6 +197,9 @@ func Tell(sections map[string]any) {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	sections["memstats"] = stats
+	if notPrinted != nil {
+		sections["not_printed"] = notPrinted.Error()
+	}
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	run := sections["run"].(map[string]any)

@@ -1,0 +1,196 @@
+#!/usr/bin/python3
+"""What is not written is told: full disks, closed pipes, closed descriptors, one file for two outputs, bad inputs.
+
+Run by ctest with KEEL_BIN set to the folder of the programs.
+"""
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+import unittest
+
+import jsonschema
+
+from cli_test import BIN, ROOT, SCHEMA, SMALL, Cli
+
+LOG = "gc {0} @{0}.012s 2%: 0.026+0.39+0.10 ms clock, 0.21+0.88/0.52/0.22+0.84 ms cpu, 4->4->0 MB, 5 MB goal, 8 P\n"
+
+
+def limited_to(size):
+    """A disk that is full after `size` bytes, for the program that is started."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+class Streams(Cli):
+    def setUp(self):
+        super().setUp()
+        self.log = self.out / "log"
+        self.log.write_text("".join(LOG.format(n) for n in range(1, 400)), encoding="ascii")
+        self.json = self.out / "report.json"
+        self.assertEqual(self.run_program("import", self.log, "-o", self.json, program="gcreport").returncode, 0)
+        self.events = self.out / "events"
+        self.events.write_text('{"schema":"keel.events","schema_version":1}\n', encoding="ascii")
+        # As /dev/stdout, but nothing of the machine's: a program that replaces it must do no harm.
+        self.stdout = self.out / "stdout"
+        self.stdout.symlink_to("/proc/self/fd/1")
+        self.sweep = self.out / "one.toml"
+        self.sweep.write_text('out = "out"\ninvocations = 1\n[[workload]]\nprogram = "ballast"\n[[config]]\nname = "keel"\n', encoding="ascii")
+
+    def printers(self):
+        """(name, command): everything that prints to standard output."""
+        gcreport, report = str(BIN / "gcreport"), str(self.json)
+        for command in (["summary", report], ["summary", "--markdown", report], ["validate", report], ["import", str(self.log)],
+                        ["export", "--format", "csv", report], ["export", "--format", "perfetto", report], ["--help"], ["--version"],
+                        ["compare", report, "--vs", report], ["compare", report, "--vs", report, "--json"],
+                        ["compare", report, "--vs", report, "--html"]):
+            yield "gcreport", [gcreport, *command]
+        for command in ([*SMALL], [*SMALL, "--report", "-"], [*SMALL, "--quiet", "--trace", str(self.stdout)], [*SMALL, "--quiet", "--events", str(self.stdout)], ["--help"]):
+            yield "ballast", [str(BIN / "ballast"), *command]
+        if (BIN / "gogc-go").exists():
+            yield "gogc", [str(BIN / "gogc-go"), "--percents", "100", "--duration", "50ms"]
+        if (BIN / "ballast-go").exists():
+            yield "ballast", [str(BIN / "ballast-go"), *SMALL, "--report", "-"]
+        yield "watch", [str(ROOT / "scripts/watch"), "--once", str(self.events)]
+        yield "sweep", [str(ROOT / "scripts/sweep"), str(self.sweep), "--jobs"]
+
+    def assert_told(self, done, name, *words):
+        """Status 1, and one line of the program that says so."""
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = [line for line in done.stderr.splitlines() if "cannot be written" in line]
+        self.assertEqual(len(told), 1, done.stderr)
+        self.assertTrue(told[0].startswith(f"{name}: "), told[0])
+        for word in words:
+            self.assertIn(word, told[0])
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertNotIn("terminate called", done.stderr)
+
+    def test_standard_output_on_a_full_device_is_an_error(self):
+        for name, command in self.printers():
+            with self.subTest(command=command), open("/dev/full", "wb") as full:
+                done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+                self.assert_told(done, name)
+
+    def test_a_closed_pipe_is_an_error_and_kills_nobody(self):
+        for name, command in self.printers():
+            with self.subTest(command=command):
+                reading, writing = os.pipe()
+                os.close(reading)
+                try:
+                    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+                finally:
+                    os.close(writing)
+                self.assert_told(done, name)
+
+    def test_a_pipe_that_closes_in_the_middle_is_an_error(self):
+        report = json.loads(self.json.read_text(encoding="utf-8"))
+        report["samples"] = [{"at_ns": n, "rss_bytes": 1} for n in range(20000)]
+        self.json.write_text(json.dumps(report), encoding="utf-8")
+        command = [str(BIN / "gcreport"), "export", "--format", "csv", "--table", "samples", str(self.json)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            self.assertTrue(process.stdout.readline())
+            process.stdout.close()
+            errors = process.stderr.read()
+            process.wait(60)
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(errors, "gcreport: standard output cannot be written: Broken pipe\n")
+
+    def test_a_closed_standard_output_is_no_file_of_the_run(self):
+        path = self.out / "run.json"
+        done = subprocess.run(["sh", "-c", f"'{BIN}/ballast' {' '.join(SMALL)} --report '{path}' >&-"], stderr=subprocess.PIPE, text=True,
+                              timeout=120, check=False)
+        self.assert_told(done, "ballast", "standard output")
+        jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), SCHEMA)
+
+    def test_a_full_disk_leaves_the_old_file_and_one_line(self):
+        path = self.out / "output"
+        writers = [("gcreport", ["import", self.log, "-o", path]), ("gcreport", ["export", "--format", "csv", self.json, "-o", path]),
+                   ("gcreport", ["compare", self.json, "--vs", self.json, "--html", "-o", path]),
+                   ("ballast", [*SMALL, "--quiet", "--report", path]), ("ballast", [*SMALL, "--quiet", "--trace", path])]
+        if (BIN / "ballast-go").exists():
+            writers.append(("ballast-go", [*SMALL, "--quiet", "--report", path]))
+        for program, arguments in writers:
+            with self.subTest(program=program, arguments=list(map(str, arguments))):
+                path.write_text("as it was", encoding="ascii")
+                before = sorted(p.name for p in self.out.iterdir())
+                done = self.run_program(*arguments, program=program, preexec_fn=limited_to(2000))
+                self.assert_told(done, program.removesuffix("-go"), "ile too large")
+                self.assertEqual(path.read_text(encoding="ascii"), "as it was")
+                self.assertEqual(sorted(p.name for p in self.out.iterdir()), before, "no temporary file stays")
+
+    def test_events_that_are_cut_are_told_in_the_report_and_readable_to_the_last_whole_line(self):
+        events, path = self.out / "cut", self.out / "run.json"
+        # Three files, one limit: the report must fit.
+        done = self.run_program("--live", "4MiB", "--threads", "2", "--duration", "2s", "--sample-interval", "1ms", "--quiet", "--events", events,
+                                "--report", "-", preexec_fn=limited_to(100_000))
+        self.assert_told(done, "ballast", "events: ", "ile too large")
+        report = json.loads(done.stdout)
+        jsonschema.validate(report, SCHEMA)
+        self.assertIn("ile too large", report["events"]["log_error"])
+        self.assertEqual(events.stat().st_size, 100_000)
+        rebuilt = self.run_program("import", "--format", "events", events, "-o", path, program="gcreport")
+        self.assertEqual(rebuilt.returncode, 0, rebuilt.stderr)
+        self.assertEqual(self.run_program("validate", path, program="gcreport").returncode, 0)
+        counts = json.loads(path.read_text(encoding="utf-8"))["import"]
+        self.assertLessEqual(counts["unread"], 1, "the last line alone may be half a line")
+        self.assertEqual(counts["read"], events.read_bytes().count(b"\n"))
+
+    def test_a_reader_of_events_that_leaves_does_not_end_the_run(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        path = self.out / "run.json"
+        try:
+            done = self.run_program(*SMALL, "--quiet", "--report", path, "--events", f"/dev/fd/{writing}", pass_fds=[writing])
+        finally:
+            os.close(writing)
+        self.assert_told(done, "ballast", "events: ", "Broken pipe")
+        self.assertTrue(json.loads(path.read_text(encoding="utf-8"))["complete"])
+
+    def test_two_outputs_into_one_file_are_refused(self):
+        (self.out / "link").symlink_to("run.json")
+        (self.out / "folder").symlink_to(".")
+        os.link(self.json, self.out / "second name")
+        for first, second in (("--report", "--events"), ("--report", "--trace"), ("--events", "--trace")):
+            for a, b in (("run.json", "run.json"), ("run.json", "./run.json"), ("run.json", "folder/run.json"), ("link", "run.json"),
+                         ("report.json", "second name")):
+                with self.subTest(options=[first, a, second, b]):
+                    done = self.run_program(*SMALL, first, self.out / a, second, f"{self.out}/{b}")
+                    self.assert_refused(done, first, second, "one file")
+                    self.assertFalse((self.out / "run.json").exists())
+        self.assert_refused(self.run_program(*SMALL, "--report", "-", "--events", self.stdout), "--report", "--events")
+
+    def test_two_outputs_may_share_a_device(self):
+        device = self.out / "null"
+        try:
+            os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+            device.open("wb").close()
+        except PermissionError:
+            self.skipTest("this user may not make devices")
+        done = self.run_program(*SMALL, "--quiet", "--report", device, "--events", device)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_an_output_that_is_also_read_is_refused(self):
+        (self.out / "link").symlink_to("report.json")
+        for output in (self.json, self.out / "link"):
+            for command in (["export", "--format", "csv", self.json], ["compare", self.json, "--vs", self.json]):
+                self.assert_refused(self.run_program(*command, "-o", output, program="gcreport"), "-o", "what is read")
+        self.assert_refused(self.run_program("import", self.log, "-o", self.log, program="gcreport"), "-o", "what is read")
+
+    def test_what_cannot_be_read_is_refused_with_one_line(self):
+        for command in (["import"], ["summary"], ["validate"], ["export", "--format", "csv"]):
+            for path, word in ((self.out, "folder"), (self.out / "none", "No such file"), (self.log / "below", "Not a directory"),
+                               ("/proc/self/mem", "Input/output error"), (f"{self.json}/", "Not a directory")):
+                with self.subTest(command=command, path=str(path)):
+                    self.assert_refused(self.run_program(*command, path, program="gcreport"), "gcreport: ", str(path), word)
+        with open(self.log, encoding="ascii") as log:
+            folder = os.open(self.out, os.O_RDONLY)
+            try:
+                self.assert_refused(self.run_program("import", "-", program="gcreport", stdin=folder), "standard input", "folder")
+            finally:
+                os.close(folder)
+            self.assertEqual(self.run_program("import", "-", program="gcreport", stdin=log).returncode, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
