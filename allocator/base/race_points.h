@@ -23,6 +23,9 @@ enum class RacePoint : uint8_t {
   kOverflowRescanBegins,        // cycle thread, world stopped: about to rescan flagged spans
   kBeforeQuietInStop,           // cycle thread, world stopped: about to wait until nothing is grey
   kAfterOverflowInStop,         // cycle thread, world stopped: has seen to flagged spans
+  kWeakGateSeen,                // a weak pointer is being locked: the gate has been read, nothing shaded yet
+  kBeforeWeakGateCloses,        // collector: a quiet round is over, the gate not yet closed
+  kBeforeSpecialsSwept,         // a sweeper is about to decide the specials of a span
   kCount,
 };
 

@@ -86,6 +86,7 @@ Span* HeapMemory::new_span(LayoutId layout, const PageRun& run, uint32_t cycle) 
   span.cached = false;
   span.live_slots = 0;
   span.overflowed.store(0, std::memory_order_relaxed);
+  span.specials.store(nullptr, std::memory_order_relaxed);  // [span.specials]: as it was
   span.swept_cycle.store(cycle, std::memory_order_relaxed);
   clear_bits(table_.bits(0, run.page), l.slots);
   clear_bits(table_.bits(1, run.page), l.slots);
@@ -162,6 +163,9 @@ uint64_t HeapMemory::metadata_bytes() const {
 }
 
 void HeapMemory::free_span(Span& span) {
+  // relaxed [span.specials]: the sweep of this span, just now on this thread, has decided them.
+  KEEL_CHECK(span.specials.load(std::memory_order_relaxed) == nullptr, "span at %p ends with specials",
+             reinterpret_cast<void*>(span.start));
   const uint64_t page = table_.page_of(span.start);
   const uint64_t pages = span.pages;
   const Layout& l = layout_of(span.layout);

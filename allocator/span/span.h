@@ -35,6 +35,9 @@ struct Span {
   // Cycle whose sweep the span has had. relaxed [sweep.owner]: written by whoever owns the span; a list's
   // lock hands ownership over. Others read it only in statistics and checks, in a stop.
   Atomic<uint32_t> swept_cycle{0};
+  // What the layer above keeps for this span (collector/finalize): opaque here, null when the span begins and
+  // when it ends. release/acquire [span.specials]: see special_table.cc.
+  Atomic<void*> specials{nullptr};
   uint32_t live_slots = 0;  // after the last sweep, plus slots of holes retired since; owner only
 
   [[nodiscard]] uint64_t bytes() const { return pages << kPageShift; }

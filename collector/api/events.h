@@ -59,6 +59,8 @@ struct CycleRecord {
   uint64_t barrier_flushes = 0;
   uint64_t rescanned_words = 0;  // of them again, by a barrier that leaves stacks grey
   uint32_t fallback_stops = 0;   // with handshakes: stops that were needed all the same
+  uint64_t specials_in_stops =
+      0;  // finalizers, cleanups, weak pointers visited in stops: 0 but for barrier none
   // With checkmark and conservative roots, else -1: bytes that stack words reach and no Root does; targets of
   // a fresh look at the stacks that are not marked (copies of pointers that died meanwhile).
   int64_t retained_bytes = -1;

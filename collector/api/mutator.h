@@ -144,6 +144,7 @@ class Mutator {
   int64_t stall_left_ns_ = 0;     // what it may still wait in this cycle
   uint64_t unlooked_bytes_ = 0;   // allocated since this thread looked at the memory limit
   uint64_t stress_left_ = 0;
+  uint32_t weak_cycle_ = 0;   // the last mark that this thread knows to be over: binds Weak::lock()
   uint64_t black_bytes_ = 0;  // born marked in this cycle; taken by the collector while it holds the thread
   uint64_t black_objects_ = 0;
   int64_t own_stack_ns_ = 0;  // scanning the own stack, since the last interruption was recorded

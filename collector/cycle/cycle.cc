@@ -182,6 +182,7 @@ void Cycle::prepare(CycleRecord& record) {
   core_.assist_scan_bytes.store(0, std::memory_order_relaxed);
   core_.next_cycle_bytes.store(0, std::memory_order_relaxed);
   core_.pool.take_found_work();
+  core_.specials.gate().open();
   marker_.begin_cycle();
 }
 
@@ -202,7 +203,7 @@ void Cycle::begin_pacing(CycleRecord& record) {
 void Cycle::scan_root_table() {
   core_.pool.become_busy();
   root_bytes_ = core_.roots.scan([this](uintptr_t pointer) { marker_.visit(pointer); });
-  core_.specials.shade_reachable(marker_);
+  core_.specials.shade_roots(marker_);
   marker_.flush();
   core_.pool.become_idle();
 }
@@ -216,6 +217,7 @@ bool Cycle::mark_until_quiet(CycleRecord& record) {
       revise(record);
       if (core_.pool.empty()) core_.workers->help_idle_threads();
     }
+    core_.specials.gate().begin_closing();
     core_.pool.take_found_work();
     if (!core_.pool.quiet()) continue;
     ++record.termination_rounds;
@@ -266,10 +268,11 @@ void Cycle::rescan_overflowed() {
   core_.pool.take_found_work();
 }
 
-// Before marks become allocation bits: what is grey now would be freed. A pool that is quiet with no span
-// flagged, and every buffer handed in, is all there is [rules 2, 5].
+// Before marks become allocation bits: what is grey now would be freed. A pool that is empty with no span
+// flagged, and every buffer handed in, is all there is [rules 2, 5]. Not that it is quiet: a worker that saw
+// work, was preempted and finds it done by others when it runs again is busy for a moment with nothing.
 void Cycle::check_nothing_is_grey() {
-  KEEL_CHECK(core_.pool.quiet(), "cycle %u: marking ends with grey work in the pool",
+  KEEL_CHECK(core_.pool.empty(), "cycle %u: marking ends with grey work in the pool",
              core_.memory.cycle() + 1);
   KEEL_CHECK(!core_.pool.overflowed(), "cycle %u: marking ends with a span flagged",
              core_.memory.cycle() + 1);
@@ -277,11 +280,16 @@ void Cycle::check_nothing_is_grey() {
 
 void Cycle::stop_world(CycleRecord& record, Stop& stop) {
   const World::StopTimes times = core_.world.stop();
+  specials_visited_at_stop_ = core_.specials.visited();
   stop.begin_ns = times.requested_ns;
   stop.time_to_stop_ns = times.stopped_ns - times.requested_ns;
   if (stop.time_to_stop_ns > std::max(record.sweep_termination_stop_ns, record.mark_termination_stop_ns)) {
     record.slowest_thread = times.slowest_thread;
   }
+}
+
+void Cycle::before_restart(CycleRecord& record) {
+  record.specials_in_stops += core_.specials.visited() - specials_visited_at_stop_;
 }
 
 // The world ran again at `end_ns`: tells the listener, the limiter and the statistics.

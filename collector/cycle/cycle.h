@@ -17,13 +17,15 @@
 //     back to 4.
 //  6. Stop: mark termination (cycle thread, world stopped). Everyone hands in once more; any work:
 //     restart, back to 4. None: nothing is grey anywhere, for the pool is empty, nobody is busy, and
-//     every buffer is empty with its owner stopped. Weak pointers to what is white are cleared and
-//     finalizers queued [rule 7]. Barriers go off, live bytes are exact, bits and lists change roles
-//     (HeapMemory::finish_mark).
+//     every buffer is empty with its owner stopped. From here on a weak pointer is answered for by its
+//     object's mark [rule 7]. Barriers go off, live bytes are exact, bits and lists change roles
+//     (HeapMemory::finish_mark). Nothing here grows with the heap, its spans or its finalizers.
 //  7. Caches go back (each mutator for itself, before anything else after the stop): the spans a
 //     thread held over the end of the mark are unswept from now on, and whoever takes one sweeps it.
 //     [rule 3]
-//  8. Sweep (lazily by allocation, proportionally, by the background thread). The next trigger is set
+//  8. Sweep (lazily by allocation, proportionally, by the background thread). What hangs on a span's dead
+//  objects
+//     is decided with it: weak pointers are cleared, finalizers queued [rule 7]. The next trigger is set
 //     so that it is over by then; if it is not, step 1 finishes it.
 //
 // With `--transitions handshake` steps 2, 3, 6 and 7 are rounds of handshakes instead of stops;
@@ -103,6 +105,8 @@ class Cycle {
   void rescan_overflowed();
   void check_nothing_is_grey();
   void stop_world(CycleRecord& record, Stop& stop);
+  /// The last thing in every stop of a cycle.
+  void before_restart(CycleRecord& record);
   void report_stop(CycleRecord& record, PauseKind kind, const Stop& stop, int64_t end_ns);
   // stopped_transition.cc
   void start_stopped(CycleRecord& record);
@@ -129,6 +133,7 @@ class Cycle {
   HeapCore& core_;
   Marker marker_;  // the cycle thread's own
   RecentEvents events_;
+  uint64_t specials_visited_at_stop_ = 0;
   // Of the last cycle.
   uint64_t root_bytes_ = 0;
   uint64_t last_stack_bytes_ = 0;

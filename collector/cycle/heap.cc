@@ -245,7 +245,7 @@ Mutator& attached(const char* what, SourcePlace where = {"(no place known)", 0})
 }
 }  // namespace
 
-void set_finalizer(void* object, const char* type, std::function<void(void*)> run, SourcePlace where) {
+void set_finalizer(void* object, const char* type, InlineFunction run, SourcePlace where) {
   Mutator& self = attached("set_finalizer", where);
   if (self.core().closed) return;  // nothing is ever found to be unreachable
   self.core().finalizers.start();
@@ -257,9 +257,9 @@ bool clear_finalizer(void* object) {
   return !core.closed && core.specials.clear_finalizer(object);
 }
 
-uint64_t add_cleanup(void* pointer, const char* type, std::function<void()> run, SourcePlace where) {
+CleanupKey add_cleanup(void* pointer, const char* type, InlineFunction run, SourcePlace where) {
   Mutator& self = attached("add_cleanup", where);
-  if (self.core().closed) return 0;
+  if (self.core().closed) return {};
   self.core().finalizers.start();
   return self.core().specials.add_cleanup(pointer, type, std::move(run), where);
 }
@@ -268,14 +268,16 @@ void check_cleanup_argument(const void* object, const void* argument, SourcePlac
   attached("add_cleanup", where).core().specials.check_cleanup_argument(object, argument, where);
 }
 
-void stop_cleanup(void* object, uint64_t id) {
+void stop_cleanup(const CleanupKey& key) {
   HeapCore& core = attached("Cleanup").core();
-  if (!core.closed) core.specials.stop_cleanup(object, id);
+  if (!core.closed) core.specials.stop_cleanup(key);
 }
 
 std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset, SourcePlace where) {
-  HeapCore& core = attached("Weak", where).core();
-  if (!core.closed) return core.specials.weak_target(pointer, offset, where);
+  Mutator& self = attached("Weak", where);
+  if (!self.core().closed) {
+    return self.core().specials.weak_target(pointer, offset, HeapCore::weak_cycle(self), where);
+  }
   // The table's lock may never be released here. Equal to its copies only.
   auto target = std::make_shared<WeakTarget>();
   offset = 0;
@@ -284,9 +286,11 @@ std::shared_ptr<WeakTarget> weak_target(void* pointer, uintptr_t& offset, Source
   return target;
 }
 
-uintptr_t lock_weak(const WeakTarget& target) {
+uintptr_t lock_weak(WeakTarget& target) {
   Mutator& self = attached("Weak");
-  return self.core().specials.lock_weak(target, HeapCore::active_marker(self));
+  // relaxed [weak.target]: in the child of a fork nothing is cleared any more, and no lock may be taken.
+  if (self.core().closed) return target.object.load(std::memory_order_relaxed);
+  return self.core().specials.lock_weak(target, HeapCore::weak_cycle(self), HeapCore::active_marker(self));
 }
 
 Slot* acquire_root_slot(SourcePlace where) { return attached("Root", where).core().roots.acquire(where); }

@@ -71,13 +71,13 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
       barrier(*find_barrier(c.barrier)),
       memory({c.range_bytes, c.max_heap_bytes, c.huge_pages, c.debug.poison}),
       pool(c.grey_chunks),
-      finalizers(*this, roots),
+      finalizers(*this),
       specials(memory, finalizers),
       pacer(pacer_config(c)),
       keeper(memory, pacer, allocated.bytes, static_cast<int>(cores_to_use().size())) {
   if (config.debug.checkmark) config.record_roots = true;
   set_race_yields(config.debug.stress != 0 ? 64 : 0);
-  sweeper = std::make_unique<Sweeper>(memory);
+  sweeper = std::make_unique<Sweeper>(memory, specials);
   memory.set_sweep_hook(sweeper.get());
   std::vector<int> cores = cores_to_use();
   const auto count = config.mark_workers != 0 ? config.mark_workers : static_cast<uint32_t>(cores.size());
@@ -138,6 +138,7 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   // acknowledged, its stack is empty and so already black (rule 1).
   world.attach(std::move(owned), [this](Mutator& m) {
     m.cache_.set_cycle(memory.cycle());
+    m.weak_cycle_ = memory.cycle() + (phase == Phase::kEnding ? 1 : 0);
     m.stall_left_ns_ = kMostStallNs;
     if (phase != Phase::kOff && phase != Phase::kEnding && !defect(Defect::kAttachedWithoutBarrier))
       raise_barrier(m);
@@ -256,6 +257,7 @@ void HeapCore::lower_barrier(Mutator& m) {
   m.barrier_->flush();
   KEEL_DCHECK(!m.marker_.holds_work(), "mark termination: mutator %u holds grey objects", m.id_);
   m.barrier_->marking = m.barrier_->stack_grey = false;
+  m.weak_cycle_ = memory.cycle() + 1;
   take_counts(m);
   gather(m);
 }

@@ -41,6 +41,8 @@ class HeapCore {
   void* allocate_large(Mutator& self, LayoutId layout, uint64_t bytes);
   /// The caller's own marker while its barrier is on, else null.
   static Marker* active_marker(Mutator& self);
+  /// The last mark that the mutator knows to be over.
+  static uint32_t weak_cycle(const Mutator& self) { return self.weak_cycle_; }
   /// Settles what the mutator owes for its allocations while marking.
   void assist(Mutator& self);
 

@@ -55,12 +55,9 @@ void Cycle::start_ragged(CycleRecord& record) {
 bool Cycle::terminate_ragged(CycleRecord& record, bool quiet_round) {
   race_point(RacePoint::kAfterRaggedFlush);
   if (quiet_round && !core_.pool.overflowed()) {
-    // A weak pointer may have been locked since: then there is work again, and this is asked under the
-    // table's lock.
-    const auto still_over = [this] {
-      return core_.pool.take_found_work() == 0 && core_.pool.quiet() && !core_.pool.overflowed();
-    };
-    if (!core_.specials.decide(marker_, still_over)) return false;
+    // A weak pointer may have been locked since the round, and no span flagged without that: then there is
+    // work again.
+    if (!core_.specials.gate().try_close()) return false;
     record.mark_termination_ns = now_ns();
     return true;
   }
@@ -69,10 +66,14 @@ bool Cycle::terminate_ragged(CycleRecord& record, bool quiet_round) {
   ++record.fallback_stops;
   core_.world.for_each_stopped([this](Mutator& m) { core_.hand_in_grey(m, rescans_in_rounds()); });
   drain_stopped(record);
-  core_.specials.decide(marker_, [] { return true; });
+  core_.specials.gate().close_stopped();
   record.mark_termination_ns = now_ns();
   int64_t end = 0;
-  core_.world.resume([](Mutator&) {}, [&] { end = now_ns(); });
+  core_.world.resume([](Mutator&) {},
+                     [&] {
+                       before_restart(record);
+                       end = now_ns();
+                     });
   report_stop(record, PauseKind::kMarkTermination, stop, end);
   return true;
 }

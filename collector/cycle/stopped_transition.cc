@@ -30,6 +30,7 @@ void Cycle::start_stopped(CycleRecord& record) {
         if (!snapshot) core_.scan_roots(m);
       },
       [&] {
+        before_restart(record);
         record.mark_begin_ns = now_ns();
         core_.workers->begin();
       });
@@ -58,7 +59,11 @@ bool Cycle::terminate_stopped(CycleRecord& record) {
   const bool flagged = core_.pool.overflowed() && !defect(Defect::kFlagsBeforeQuiet);
   if ((found || flagged) && !defect(Defect::kEndsAfterOneRound)) {
     int64_t end = 0;
-    core_.world.resume([](Mutator&) {}, [&] { end = now_ns(); });
+    core_.world.resume([](Mutator&) {},
+                       [&] {
+                         before_restart(record);
+                         end = now_ns();
+                       });
     report_stop(record, PauseKind::kMarkTermination, stop, end);
     return false;
   }
@@ -69,7 +74,7 @@ bool Cycle::terminate_stopped(CycleRecord& record) {
 
 // The rest of step 6, world stopped; then 7.
 void Cycle::end_stopped(CycleRecord& record) {
-  core_.specials.decide(marker_, [] { return true; });
+  core_.specials.gate().close_stopped();
   core_.world.for_each_stopped([this](Mutator& m) { core_.lower_barrier(m); });
   core_.workers->end();  // they are idle: the pool is quiet
   check_nothing_is_grey();
@@ -79,7 +84,10 @@ void Cycle::end_stopped(CycleRecord& record) {
   core_.memory.finish_mark();
   core_.set_phase(HeapCore::Phase::kOff);
   core_.world.resume([this](Mutator& m) { core_.retire_cache(m, core_.memory.cycle()); },
-                     [&] { note_end(record); });
+                     [&] {
+                       before_restart(record);
+                       note_end(record);
+                     });
   record.last_stop_ns = record.end_ns - record.mark_termination_ns;
   report_stop(record, PauseKind::kMarkTermination,
               {record.mark_termination_ns, record.mark_termination_stop_ns}, record.end_ns);

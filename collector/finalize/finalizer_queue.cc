@@ -13,11 +13,11 @@
 
 namespace keel {
 
-void FinalizerQueue::start() {
+void FinalizerQueue::start_slow() {
   MutexLock lock(mu_);
-  if (started_) return;
-  started_ = true;
+  if (started_.load(std::memory_order_relaxed)) return;
   thread_ = Thread([this] { run(); });
+  started_.store(true, std::memory_order_release);
 }
 
 void FinalizerQueue::stop() {
@@ -29,34 +29,28 @@ void FinalizerQueue::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void FinalizerQueue::add_finalizer(uintptr_t object, const char* type, std::function<void(void*)> run,
-                                   SourcePlace where) {
-  // No barrier: the object has just been marked, and the slot was null.
-  Slot* slot = roots_.acquire(where);
-  slot->initialize(object);
+void FinalizerQueue::add(const SpecialChain& ready) {
+  if (ready.first == nullptr) return;
+  uint64_t finalizers = 0;
+  uint64_t cleanups = 0;
+  for (const Special* at = ready.first; at != nullptr; at = at->next) {
+    ++(at->kind == SpecialKind::kFinalizer ? finalizers : cleanups);
+  }
   MutexLock lock(mu_);
-  if (!defect(Defect::kFinalizerLost)) items_.push_back({slot, type, std::move(run), nullptr, where});
-  ++counts_.finalizers_queued;
+  if (!defect(Defect::kFinalizerLost)) waiting_.append(ready);
+  counts_.finalizers_queued += finalizers;
+  counts_.cleanups_queued += cleanups;
   if (!defect(Defect::kFinalizersNotWoken)) wake_.notify_one();
 }
 
-void FinalizerQueue::add_cleanup(const char* type, std::function<void()> run, SourcePlace where) {
-  MutexLock lock(mu_);
-  items_.push_back({nullptr, type, nullptr, std::move(run), where});
-  ++counts_.cleanups_queued;
-  wake_.notify_one();
-}
-
-bool FinalizerQueue::take(Item& item) {
+Special* FinalizerQueue::take() {
   MutexLock lock(mu_);
   running_since_ns_ = 0;
-  if (items_.empty()) empty_.notify_all();
-  while (items_.empty() && !stopping_) wake_.wait(mu_);
-  if (stopping_) return false;
-  item = std::move(items_.front());
-  items_.pop_front();
+  if (waiting_.first == nullptr) empty_.notify_all();
+  while (waiting_.first == nullptr && !stopping_) wake_.wait(mu_);
+  if (stopping_) return nullptr;
   running_since_ns_ = now_ns();
-  return true;
+  return waiting_.pop();
 }
 
 void FinalizerQueue::run() {
@@ -68,61 +62,58 @@ void FinalizerQueue::run() {
 }
 
 void FinalizerQueue::run_attached() {
-  for (;;) {
-    Item item;
-    if (!blocking([&] { return take(item); })) break;
-    run_item(item);
+  while (Special* special = blocking([&] { return take(); })) {
+    const bool finalizer = special->kind == SpecialKind::kFinalizer;
+    run_function(*special);
+    if (defect(Defect::kFinalizerTwice)) run_function(*special);
     if (core_.closed) return;  // it forked, and this is the child: the rest is the parent's
+    let_go(*special);
     MutexLock lock(mu_);
-    ++(item.slot != nullptr ? counts_.finalizers_executed : counts_.cleanups_executed);
+    ++(finalizer ? counts_.finalizers_executed : counts_.cleanups_executed);
   }
   // Functions that never ran may hold Roots, which need an attached thread to go: this one. What they hold
-  // may register others as it goes.
-  while (drop_waiting() || core_.specials.drop_functions()) {
+  // may register others as it goes. First those whose object has not died: what a sweep queues from then on
+  // holds nothing.
+  while (core_.specials.drop_functions() || drop_waiting()) {
   }
 }
 
 bool FinalizerQueue::drop_waiting() {
-  std::deque<Item> left;
+  SpecialChain left;
   {
     MutexLock lock(mu_);
-    left.swap(items_);
+    std::swap(left, waiting_);
   }
-  for (Item& item : left) {
-    if (item.slot == nullptr) continue;
-    write_slot(*item.slot, 0);
-    roots_.release(item.slot);
-  }
-  return !left.empty();
+  const bool any = left.first != nullptr;
+  while (Special* special = left.pop()) let_go(*special);
+  return any;
 }
 
 // noexcept: an exception that leaves a function ends the program; its kind is named first.
-void FinalizerQueue::run_item(Item& item) noexcept {
+void FinalizerQueue::run_function(Special& special) noexcept {
+  const bool finalizer = special.kind == SpecialKind::kFinalizer;
   try {
-    if (item.slot != nullptr) {
-      item.finalizer(reinterpret_cast<void*>(item.slot->load_relaxed()));
-    } else {
-      item.cleanup();
-    }
+    special.function()(finalizer ? reinterpret_cast<void*>(special.object.load_relaxed()) : nullptr);
   } catch (...) {
-    std::fprintf(stderr, "keel: an exception left the %s of a %s\n",
-                 item.slot != nullptr ? "finalizer" : "cleanup", item.type);
+    std::fprintf(stderr, "keel: an exception left the %s of a %s\n", finalizer ? "finalizer" : "cleanup",
+                 special.type);
     std::terminate();
   }
-  // What the function held goes here, on this thread.
-  item.finalizer = nullptr;
-  item.cleanup = nullptr;
-  if (item.slot == nullptr) return;
-  write_slot(*item.slot, 0);
-  roots_.release(item.slot);
+}
+
+// What the function held goes here, on this thread and outside every lock; so does the object's root.
+void FinalizerQueue::let_go(Special& special) {
+  special.function().reset();
+  if (special.kind == SpecialKind::kFinalizer) write_slot(special.object, 0);
+  core_.specials.retire(special);
 }
 
 bool FinalizerQueue::wait_until_empty(int64_t limit_ns) {
   const int64_t end = now_ns() + limit_ns;
   MutexLock lock(mu_);
-  while (!items_.empty() || running_since_ns_ != 0) {
+  while (waiting_.first != nullptr || running_since_ns_ != 0) {
     const int64_t left = end - now_ns();
-    if (left <= 0 || !started_) return false;
+    if (left <= 0 || !started_.load(std::memory_order_relaxed)) return false;
     empty_.wait_for(mu_, left);
   }
   return true;

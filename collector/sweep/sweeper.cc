@@ -4,6 +4,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
 #include "allocator/span/span_bits.h"
+#include "collector/finalize/special_table.h"
 
 namespace keel {
 namespace {
@@ -15,7 +16,8 @@ constexpr uint64_t kReleasePiece = 4 * kMiB;
 constexpr int64_t kTimedOneIn = 16;
 }  // namespace
 
-Sweeper::Sweeper(HeapMemory& memory) : memory_(memory), thread_([this] { run(); }) {}
+Sweeper::Sweeper(HeapMemory& memory, SpecialTable& specials)
+    : memory_(memory), specials_(specials), thread_([this] { run(); }) {}
 
 Sweeper::~Sweeper() {
   {
@@ -37,8 +39,9 @@ void Sweeper::sweep_span(Span& span, uint32_t cycle) {
 void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
   const Layout& layout = layout_of(span.layout);
   const uint64_t page = memory_.page_of(span);
-  const BitWord* live_bits = memory_.alloc_bits(page, cycle);  // the marks of the cycle that just ended
-  if (defect(Defect::kMarkedObjectFreed)) clear_bits(memory_.alloc_bits(page, cycle), 0, 1);
+  BitWord* live_bits = memory_.alloc_bits(page, cycle);  // the marks of the cycle that just ended
+  if (defect(Defect::kMarkedObjectFreed)) clear_bits(live_bits, 0, 1);
+  specials_.sweep_span(span, live_bits);  // first: some of the dead come back to life
   const uint32_t live = count_bits(live_bits, layout.slots);
   const uint32_t dead = span.live_slots - live;
   if (dead != 0) {

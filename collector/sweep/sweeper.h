@@ -1,4 +1,5 @@
-// Sweeper: turns the marks of the last cycle into free slots, span by span, never inside a stop.
+// Sweeper: turns the marks of the last cycle into free slots, span by span, never inside a stop; and decides
+// what has become of a span's finalizers, cleanups and weak pointers (collector/finalize/special_table.h).
 //
 // A span is swept by whoever takes it from a list: a mutator that needs a slot (lazily), a mutator paying its
 // proportional share (spans per allocated byte, as Go's proportional sweep), or the background thread, which
@@ -14,9 +15,11 @@
 
 namespace keel {
 
+class SpecialTable;
+
 class Sweeper final : public SweepHook {
  public:
-  explicit Sweeper(HeapMemory& memory);
+  Sweeper(HeapMemory& memory, SpecialTable& specials);
   ~Sweeper() override;
 
   void sweep_span(Span& span, uint32_t cycle) override;
@@ -38,6 +41,7 @@ class Sweeper final : public SweepHook {
   void sweep_untimed(Span& span, uint32_t cycle);
 
   HeapMemory& memory_;
+  SpecialTable& specials_;
   Mutex mu_{LockRank::kCollect};
   ConditionVariable wake_;
   bool working_ KEEL_GUARDED_BY(mu_) = false;  // the thread holds, or may take, a span

@@ -111,6 +111,14 @@ void Verifier::check_marks() {
                    : core_.memory.pages().frontier_page() * PageTable::kBitWordsPerPage,
                0);
   core_.roots.scan([this](uintptr_t pointer) { reach(pointer, 0, 0); });
+  // [rule 7] What a finalizable object reaches is marked, whether the object is or not.
+  core_.specials.for_each_finalizable([this](uintptr_t object, bool queued) {
+    if (queued) {
+      reach(object, 0, 0);
+    } else {
+      scan(object);
+    }
+  });
   trace();
   const uint64_t from_roots = seen_bytes_;
   {
@@ -173,6 +181,8 @@ std::string Verifier::check_structure() {
                        " live slots");
     }
     if (allocated > layout.slots) report(span, "allocation bits beyond its slots");
+    if (const std::string specials = core_.specials.check_span(span); !specials.empty())
+      report(span, specials);
     span_bytes += span.bytes();
     live_objects += allocated;
     live_bytes += allocated * (layout.large() ? span.bytes() : layout.slot_bytes);

@@ -1,6 +1,8 @@
 // Single steps of a cycle: changing phase beside busy mutators, a span's sweep, a finalizer's registration.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -31,6 +33,7 @@ class TransitionTimes final : public NullListener {
     ++cycles;
     start_ns += c.mark_begin_ns - c.begin_ns;
     end_ns += c.end_ns - c.mark_termination_ns;
+    ends.push_back(c.end_ns - c.mark_termination_ns);
   }
   void on_pause(void*, const PauseRecord& pause) override {
     if (pause.kind != PauseKind::kHandshake) return;
@@ -41,6 +44,7 @@ class TransitionTimes final : public NullListener {
   int64_t cycles = 0;  // of the cycle thread; read when the mutators are gone and no cycle runs
   int64_t start_ns = 0;
   int64_t end_ns = 0;
+  std::vector<int64_t> ends;  // of each
   std::atomic<int64_t> handshakes{0};
   std::atomic<int64_t> handshake_ns{0};
 };
@@ -82,6 +86,54 @@ void mutators(benchmark::internal::Benchmark* bench) {
 }
 BENCHMARK_CAPTURE(empty_cycle, stw, "stw")->Name("cycle/empty/stw")->Apply(mutators);
 BENCHMARK_CAPTURE(empty_cycle, handshake, "handshake")->Name("cycle/empty/handshake")->Apply(mutators);
+
+// The same beside so many objects that have a finalizer, a cleanup and a weak pointer each, all alive: what
+// of these grows with them. One mutator allocates, so that a stop or a round has somebody to stop.
+void cycle_with_specials(benchmark::State& state, const char* transitions) {
+  TransitionTimes times;
+  HeapConfig c = bench_heap();
+  c.goal = GoalRule::kGogc;
+  c.gogc_percent = HeapConfig::kGogcOff;
+  c.transitions = transitions;
+  c.listener = &times;
+  Heap heap(c);
+  MutatorScope scope(heap);
+  const auto objects = static_cast<size_t>(state.range(0));
+  Root<Ptr<Small>> kept(make_array<Ptr<Small>>(objects));
+  std::vector<Weak<Small>> weak;
+  weak.reserve(objects);
+  for (size_t i = 0; i < objects; ++i) {
+    Small* small = make<Small>();
+    kept.get()[i] = small;
+    set_finalizer(small, [](Small*) {});
+    add_cleanup(
+        small, [](int) {}, 0);
+    weak.emplace_back(small);
+  }
+  std::atomic<bool> stop{false};  // relaxed: looked at between allocations
+  std::atomic<bool> attached{false};
+  std::thread mutator([&] {
+    MutatorScope other(heap);
+    attached.store(true);
+    while (!stop.load(std::memory_order_relaxed)) benchmark::DoNotOptimize(make<Medium>());
+  });
+  while (!attached.load()) std::this_thread::yield();
+  for (auto _ : state) heap.collect();
+  stop.store(true, std::memory_order_relaxed);
+  blocking([&] { mutator.join(); });
+  heap.collect();
+  // Medians: on a busy machine the mean is what other processes did.
+  std::sort(times.ends.begin(), times.ends.end());
+  state.counters["end_ns/median"] = static_cast<double>(times.ends[times.ends.size() / 2]);
+  state.counters["end_ns/min"] = static_cast<double>(times.ends.front());
+}
+void special_counts(benchmark::internal::Benchmark* bench) {
+  bench->ArgName("objects")->Arg(0)->Arg(1'000'000)->UseRealTime()->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK_CAPTURE(cycle_with_specials, stw, "stw")->Name("cycle/specials/stw")->Apply(special_counts);
+BENCHMARK_CAPTURE(cycle_with_specials, handshake, "handshake")
+    ->Name("cycle/specials/handshake")
+    ->Apply(special_counts);
 
 class SweepTime final : public NullListener {
  public:
