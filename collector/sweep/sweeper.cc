@@ -1,6 +1,8 @@
 // Sweeping of one span, and the background thread; see sweeper.h.
 #include "collector/sweep/sweeper.h"
 
+#include <pthread.h>
+
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
 #include "allocator/span/span_bits.h"
@@ -85,6 +87,7 @@ void Sweeper::finish() {
 }
 
 void Sweeper::run() {
+  pthread_setname_np(pthread_self(), "keel-sweep");
   for (;;) {
     bool sweep = false;
     uint64_t retain = 0;

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "allocator/base/explore/scheduler.h"
@@ -52,7 +54,7 @@ class Places {
     const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0) return;
     program[length] = 0;
-    std::string command = "addr2line -C -f -p -e '" + std::string(program) + "'";
+    std::string command = "addr2line -C -f -i -p -e '" + std::string(program) + "'";
     const uintptr_t base = load_address();
     char number[32];
     for (const auto& [address, name] : names_) {
@@ -62,35 +64,71 @@ class Places {
     }
     FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
     if (pipe == nullptr) return;
+    // A line for each address, then one for each function that it was inlined into.
     char line[4096];
-    for (auto& [address, name] : names_) {
-      if (std::fgets(line, sizeof line, pipe) == nullptr) break;
-      name = line;
-      while (!name.empty() && name.back() == '\n') name.pop_back();
+    auto at = names_.end();
+    while (std::fgets(line, sizeof line, pipe) != nullptr) {
+      std::string name(line, std::strcspn(line, "\n"));
+      constexpr std::string_view kInlined = " (inlined by) ";
+      if (name.compare(0, kInlined.size(), kInlined) == 0) {
+        name.erase(0, kInlined.size());
+      } else {
+        at = at == names_.end() ? names_.begin() : std::next(at);
+        if (at == names_.end()) break;
+      }
+      at->second.push_back(short_name(std::move(name)));
     }
     pclose(pipe);
   }
-  [[nodiscard]] std::string name(const void* address) const {
+  /// The functions at an address, innermost first, without the seam's own; empty if it lies in a library.
+  [[nodiscard]] std::vector<std::string> functions(const void* address) const {
+    std::vector<std::string> result;
     const auto at = names_.find(address);
-    if (at == names_.end() || at->second.empty() || at->second.front() == '?') {
-      char number[32];
-      std::snprintf(number, sizeof number, "%p", address);
-      return number;
+    if (at == names_.end()) return result;
+    for (const std::string& name : at->second) {
+      const bool seam = name.find(" at allocator/base/") != std::string::npos ||
+                        name.find(" at /usr/") != std::string::npos;
+      const bool known = name.find("??") == std::string::npos && name.find(" at ") != std::string::npos;
+      if (!seam && known) result.push_back(name);
     }
-    std::string name = at->second;
-    // Paths from the source's root: the prefix says nothing.
-    const size_t place = name.rfind(" at ");
-    for (const char* folder : {"/allocator/", "/barriers/", "/collector/", "/reports/", "/workloads/"}) {
-      const size_t found = name.find(folder, place == std::string::npos ? 0 : place);
-      if (found != std::string::npos && place != std::string::npos)
-        return name.substr(0, place + 4) + name.substr(found + 1);
-    }
-    return name;
+    return result;
   }
 
  private:
-  std::map<const void*, std::string> names_;
+  // Paths from the source's root, no template arguments: what is left fits a line.
+  static std::string short_name(std::string name) {
+    const size_t place = name.rfind(" at ");
+    if (place == std::string::npos) return name;
+    std::string file = name.substr(place + 4);
+    for (const char* folder : {"/allocator/", "/barriers/", "/collector/", "/reports/", "/workloads/"}) {
+      const size_t found = file.find(folder);
+      if (found == std::string::npos) continue;
+      file.erase(0, found + 1);
+      break;
+    }
+    file.resize(std::min(file.size(), file.find(" (discriminator")));
+    std::string function = name.substr(0, place);
+    if (function.size() > 100) function = function.substr(0, 97) + "...";
+    return function + " at " + file;
+  }
+  std::map<const void*, std::vector<std::string>> names_;
 };
+
+// The stack of a thread, then its last points.
+void print_places(const ThreadRecord& thread, const Places& places) {
+  for (int i = 0; i < thread.frame_count; ++i) {
+    for (const std::string& function : places.functions(thread.frames[static_cast<size_t>(i)]))
+      std::fprintf(stderr, "    %s\n", function.c_str());
+  }
+  const uint32_t shown = std::min(thread.passed_count, ThreadRecord::kRemembered);
+  for (uint32_t i = 0; i < shown; ++i) {
+    const PassedPoint& passed = thread.passed[(thread.passed_count - shown + i) % ThreadRecord::kRemembered];
+    const std::vector<std::string> functions = places.functions(passed.place);
+    std::fprintf(stderr, "  point %llu: %s of %p%s%s\n", static_cast<unsigned long long>(passed.number),
+                 to_string(passed.point), passed.object, functions.empty() ? "" : ", ",
+                 functions.empty() ? "" : functions.front().c_str());
+  }
+}
 
 const char* state_name(ThreadState state) {
   switch (state) {
@@ -224,20 +262,7 @@ void Scheduler::print_report(const char* what) {
   for (const auto& thread : threads_) {
     std::fprintf(stderr, "thread %u '%s'%s: %s\n", thread->id, name_of(*thread).c_str(),
                  thread.get() == t_self ? " (reports this)" : "", describe(*thread).c_str());
-    if (thread->state == ThreadState::kDone) continue;
-    bool above = true;  // frames of the scheduler itself
-    for (int i = 0; i < thread->frame_count; ++i) {
-      const std::string name = places.name(thread->frames[static_cast<size_t>(i)]);
-      above = above && (name.find("explore/") != std::string::npos || name.find("0x") == 0);
-      if (!above && name.find("0x") != 0) std::fprintf(stderr, "    %s\n", name.c_str());
-    }
-    const uint32_t shown = std::min(thread->passed_count, ThreadRecord::kRemembered);
-    for (uint32_t i = 0; i < shown; ++i) {
-      const PassedPoint& passed =
-          thread->passed[(thread->passed_count - shown + i) % ThreadRecord::kRemembered];
-      std::fprintf(stderr, "  point %llu: %s of %p, %s\n", static_cast<unsigned long long>(passed.number),
-                   to_string(passed.point), passed.object, places.name(passed.place).c_str());
-    }
+    if (thread->state != ThreadState::kDone) print_places(*thread, places);
   }
   std::fprintf(stderr, "explore: trace %016llx\n", static_cast<unsigned long long>(hash_));
   if (!options_.replay.empty()) std::fprintf(stderr, "repeat it with: %s\n", options_.replay.c_str());
@@ -247,6 +272,7 @@ void Scheduler::fail(const char* what) {
   collect_stacks();
   // From here on this thread is outside: what it touches falls through to the real primitives.
   ThreadRecord* self = t_self;
+  if (options_.on_found != nullptr) options_.on_found(what, hash_);
   print_report(what);
   t_self = nullptr;
   self->state = ThreadState::kDone;

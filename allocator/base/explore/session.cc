@@ -71,6 +71,15 @@ SessionResult Session::finish() {
   return result;
 }
 
+SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points) {
+  SessionOptions options;
+  options.seed = seed;
+  options.strategy = seed % 2 == 1 ? StrategyKind::kRandom : StrategyKind::kPct;
+  options.depth = static_cast<uint32_t>(2 + seed / 2 % 4);
+  options.expected_points = expected_points;
+  return options;
+}
+
 bool in_session() { return t_self != nullptr; }
 
 void require(bool condition, const char* format, ...) {

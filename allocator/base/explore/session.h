@@ -38,6 +38,9 @@ struct Deviation {
   uint32_t thread = 0;
 };
 
+/// Told what was found, before the report is printed; the process ends after it.
+using FoundHook = void (*)(const char* what, uint64_t trace_hash);
+
 struct SessionOptions {
   uint64_t seed = 1;
   StrategyKind strategy = StrategyKind::kRandom;
@@ -49,7 +52,11 @@ struct SessionOptions {
   uint64_t most_idle_jumps = 20'000;  // so is one in which everybody waits for time so often
   int cores = 2;                      // of the machine that the session sees
   std::string replay;                 // the line that repeats this run, shown when it fails
+  FoundHook on_found = nullptr;
 };
+
+/// What a seed alone stands for: half of them walk at random, half are PCT of depth 2 to 5.
+SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points);
 
 struct SessionResult {
   uint64_t points = 0;
