@@ -87,6 +87,7 @@ Outcome run_one(const Campaign& campaign, SessionOptions options) {
   std::snprintf(g_shared->deviations, sizeof g_shared->deviations, "%s",
                 to_string(options.deviations).c_str());
   Session session(options);
+  name_thread("scenario");
   campaign.scenario->run(campaign.scenario->variant, options.seed);
   Outcome outcome{session.finish(), {}};
   outcome.alternatives = session.take_alternatives();

@@ -77,7 +77,7 @@ void run_overflow(const Variant& variant, uint64_t seed) {
       MutatorScope attached(heap);
       Rng own(own_seed);
       Chains chains(1000 * (t + 1));
-      for (int i = 0; i < 16; ++i) chains.change(own);
+      for (int i = 0; i < 40; ++i) chains.change(own);
       chains.check();
       blocking([] { keel::ThisThread::yield(); });
       chains.check();

@@ -45,13 +45,14 @@ void Chains::check_chain(const Node* head, const std::vector<uint64_t>& numbers)
 
 void Chains::check() const {
   for (size_t i = 0; i < Row::kSlots; ++i) check_chain(row_->slots[i].get(), numbers_[i]);
+  check_chain(held_.get(), held_numbers_);
 }
 
 void Chains::change(Rng& rng) {
   const size_t at = rng.below(Row::kSlots);
   Ptr<Node>& slot = row_->slots[at];
   std::vector<uint64_t>& numbers = numbers_[at];
-  switch (rng.below(6)) {
+  switch (rng.below(7)) {
     case 0:
     case 1: {
       // Hidden: only the new node, born perhaps black, leads to the old chain.
@@ -68,16 +69,15 @@ void Chains::change(Rng& rng) {
       slot = nullptr;
       numbers.clear();
       break;
-    case 3: {
-      // Only a local leads to it for a while.
-      PreciseLocal<Node> held = slot.get();
-      slot = nullptr;
-      safepoint();
-      make_numbered<Node>(0);
-      check_chain(held.get(), numbers);
-      slot = held.get();
+    case 3:
+      // Swapped with what only the local leads to, for a while.
+      {
+        Node* taken = slot.get();
+        slot = held_.get();
+        held_ = taken;
+        std::swap(numbers, held_numbers_);
+      }
       break;
-    }
     case 4: {
       const size_t to = rng.below(Row::kSlots);
       PreciseLocal<Node> moved = slot.get();
@@ -86,6 +86,10 @@ void Chains::change(Rng& rng) {
       std::swap(numbers_[at], numbers_[to]);
       break;
     }
+    case 5:
+      make_numbered<Node>(0);
+      safepoint();
+      break;
     default:
       blocking([] { keel::ThisThread::yield(); });
   }

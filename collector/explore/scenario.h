@@ -95,8 +95,8 @@ class Chains {
  public:
   /// Numbers begin with `first`. Threads: the attached thread that makes it; it goes on that thread.
   explicit Chains(uint64_t first) : next_number_(first), row_(make<Row>()) {}
-  /// One random change: a new node, a node hidden behind a new one, a chain dropped, a chain kept by a local
-  /// over a safepoint, or a blocking region.
+  /// One random change: a chain hidden behind a new node, dropped, moved, taken out so that only a local
+  /// holds it, or put back; or a safepoint, or a blocking region.
   void change(Rng& rng);
   /// Swaps a chain with `shared`, under its lock.
   struct Shared {
@@ -113,6 +113,8 @@ class Chains {
   uint64_t next_number_;
   Root<Row> row_;
   std::array<std::vector<uint64_t>, Row::kSlots> numbers_;
+  PreciseLocal<Node> held_;  // a chain that nothing else leads to
+  std::vector<uint64_t> held_numbers_;
 };
 
 }  // namespace keel::explore

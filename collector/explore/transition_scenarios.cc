@@ -22,8 +22,8 @@ void run_marking(const Variant& variant, uint64_t seed) {
         MutatorScope attached(heap);
         Rng own(seeds[t]);
         Chains chains(1000 * (t + 1));
-        for (int i = 0; i < 16; ++i) {
-          if (own.below(4) == 0) {
+        for (int i = 0; i < 40; ++i) {
+          if (own.below(8) == 0) {
             chains.swap_with(shared, own);
           } else {
             chains.change(own);

@@ -123,10 +123,15 @@ void print_places(const ThreadRecord& thread, const Places& places) {
   const uint32_t shown = std::min(thread.passed_count, ThreadRecord::kRemembered);
   for (uint32_t i = 0; i < shown; ++i) {
     const PassedPoint& passed = thread.passed[(thread.passed_count - shown + i) % ThreadRecord::kRemembered];
-    const std::vector<std::string> functions = places.functions(passed.place);
-    std::fprintf(stderr, "  point %llu: %s of %p%s%s\n", static_cast<unsigned long long>(passed.number),
-                 to_string(passed.point), passed.object, functions.empty() ? "" : ", ",
-                 functions.empty() ? "" : functions.front().c_str());
+    std::string text;
+    size_t named = 0;
+    for (const void* place : passed.places) {
+      for (const std::string& function : places.functions(place)) {
+        if (named++ < 2) text += (named == 1 ? ", in " : ", from ") + function;
+      }
+    }
+    std::fprintf(stderr, "  point %llu: %s of %p%s\n", static_cast<unsigned long long>(passed.number),
+                 to_string(passed.point), passed.object, text.c_str());
   }
 }
 
@@ -250,7 +255,9 @@ void Scheduler::print_report(const char* what) {
   for (const auto& thread : threads_) {
     for (int i = 0; i < thread->frame_count; ++i) places.add(thread->frames[static_cast<size_t>(i)]);
     for (const PassedPoint& passed : thread->passed) {
-      if (passed.place != nullptr) places.add(passed.place);
+      for (const void* place : passed.places) {
+        if (place != nullptr) places.add(place);
+      }
     }
   }
   places.resolve();

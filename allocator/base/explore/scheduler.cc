@@ -18,6 +18,20 @@ Scheduler* g_current = nullptr;
 void token_futex(const std::atomic<uint32_t>& word, int operation, uint32_t value) {
   syscall(SYS_futex, &word, operation, value, nullptr, nullptr, 0);
 }
+// The callers of a function, by the chain of frame pointers, which the explore build keeps. A library's
+// functions have none: the walk ends where the chain no longer leads up in small steps.
+void walk(void* frame, std::array<void*, 4>& places) {
+  constexpr uintptr_t kLargestFrame = 16 * 1024;
+  for (void*& place : places) {
+    auto** at = static_cast<void**>(frame);
+    place = at == nullptr ? nullptr : at[1];
+    if (at == nullptr) continue;
+    const auto here = reinterpret_cast<uintptr_t>(at);
+    const auto next = reinterpret_cast<uintptr_t>(at[0]);
+    const bool leads_up = next > here && next - here < kLargestFrame && next % sizeof(void*) == 0;
+    frame = leads_up ? at[0] : nullptr;
+  }
+}
 }  // namespace
 
 Scheduler::Scheduler(const SessionOptions& options) : options_(options), strategy_(make_strategy(options)) {}
@@ -50,23 +64,27 @@ SessionResult Scheduler::end() {
   return result;
 }
 
-void Scheduler::note(ThreadRecord& self, Point point, const void* object, void* place) {
+void Scheduler::note(ThreadRecord& self, Point point, const void* object, void* frame) {
   ++points_;
   now_ns_ += kPointNs;
   self.cpu_ns += kPointNs;
   mix(self.id << 8 | static_cast<uint64_t>(point));
-  self.passed[self.passed_count++ % ThreadRecord::kRemembered] = {point, object, place, points_};
+  PassedPoint& passed = self.passed[self.passed_count++ % ThreadRecord::kRemembered];
+  passed.point = point;
+  passed.object = object;
+  passed.number = points_;
+  walk(frame, passed.places);
 }
 
-void Scheduler::reach(Point point, const void* object, void* place) {
+void Scheduler::reach(Point point, const void* object, void* frame) {
   ThreadRecord& self = *t_self;
-  note(self, point, object, place);
+  note(self, point, object, frame);
   if (point == Point::kRelaxed && !options_.relaxed_points) return;
   if (points_ >= decide_at_ || now_ns_ >= next_deadline_ns_) decide(self, Reason::kPoint);
 }
 
-void Scheduler::yield(void* place) {
-  note(*t_self, Point::kYield, nullptr, place);
+void Scheduler::yield(void* frame) {
+  note(*t_self, Point::kYield, nullptr, frame);
   decide(*t_self, Reason::kYield);
 }
 
@@ -215,7 +233,7 @@ void Scheduler::enter(ThreadRecord& self) {
 }
 
 void Scheduler::leave(ThreadRecord& self) {
-  note(self, Point::kExit, nullptr, __builtin_return_address(0));
+  note(self, Point::kExit, nullptr, __builtin_frame_address(0));
   self.state = ThreadState::kDone;
   wake(ThreadState::kJoins, &self);
   decide(self, Reason::kBlocked);

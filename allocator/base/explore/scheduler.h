@@ -26,8 +26,9 @@ class Scheduler {
   SessionResult end();
 
   // By the thread that holds the token.
-  void reach(Point point, const void* object, void* place);
-  void yield(void* place);
+  /// `frame`: of the function that the point is in, where the walk to its callers begins.
+  void reach(Point point, const void* object, void* frame);
+  void yield(void* frame);
   /// Waits until woken, or until `deadline_ns`: false then.
   bool wait(ThreadState state, const void* object, int64_t deadline_ns);
   void wake(ThreadState state, const void* object);
@@ -55,7 +56,7 @@ class Scheduler {
   static constexpr int64_t kBeginNs = 1'000'000'000;   // virtual time when a session begins
   static constexpr int64_t kPointNs = 50;              // what passing a point takes
   static constexpr int64_t kEarlyJumpNs = 20'000'000;  // the farthest deadline that time may jump to early
-  void note(ThreadRecord& self, Point point, const void* object, void* place);
+  void note(ThreadRecord& self, Point point, const void* object, void* frame);
   void mix(uint64_t value) { hash_ = (hash_ ^ value) * 0x9e3779b97f4a7c15ULL + (hash_ >> 29); }
   void decide(ThreadRecord& self, Reason reason);
   void make_runnable(ThreadRecord& thread, bool woken);

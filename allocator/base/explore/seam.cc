@@ -21,7 +21,7 @@ int64_t deadline(int64_t ns) { return ns < 0 ? ThreadRecord::kNever : Scheduler:
 }  // namespace
 
 void reach_point(Point point, const void* object) {
-  Scheduler::current()->reach(point, object, __builtin_return_address(0));
+  Scheduler::current()->reach(point, object, __builtin_frame_address(0));
 }
 
 int64_t Clocks::monotonic_ns() {
@@ -36,7 +36,7 @@ int64_t Clocks::process_cpu_ns() {
 
 void ThisThread::yield() {
   if (t_self == nullptr) return SystemThread::yield();
-  Scheduler::current()->yield(__builtin_return_address(0));
+  Scheduler::current()->yield(__builtin_frame_address(0));
 }
 void ThisThread::sleep_ns(int64_t ns) {
   if (t_self == nullptr) return SystemThread::sleep_ns(ns);

@@ -26,8 +26,8 @@ enum class ThreadState : uint8_t {
 struct PassedPoint {
   Point point = Point::kStart;
   const void* object = nullptr;
-  void* place = nullptr;  // in the code
-  uint64_t number = 0;    // of all points of the session
+  std::array<void*, 4> places{};  // return addresses, innermost first
+  uint64_t number = 0;            // of all points of the session
 };
 
 struct ThreadRecord {
