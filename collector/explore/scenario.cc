@@ -52,7 +52,7 @@ void Chains::change(Rng& rng) {
   const size_t at = rng.below(Row::kSlots);
   Ptr<Node>& slot = row_->slots[at];
   std::vector<uint64_t>& numbers = numbers_[at];
-  switch (rng.below(7)) {
+  switch (rng.below(8)) {
     case 0:
     case 1: {
       // Hidden: only the new node, born perhaps black, leads to the old chain.
@@ -86,7 +86,18 @@ void Chains::change(Rng& rng) {
       std::swap(numbers_[at], numbers_[to]);
       break;
     }
-    case 5:
+    case 5: {
+      // What only the local led to is hidden behind a new node, and the local lets go of it.
+      if (held_numbers_.size() == kLongest) break;
+      PreciseLocal<Node> fresh = make_numbered<Node>(next_number_);
+      fresh->next = held_.get();
+      held_ = nullptr;
+      slot = fresh.get();
+      numbers = std::exchange(held_numbers_, {});
+      numbers.insert(numbers.begin(), next_number_++);
+      break;
+    }
+    case 6:
       make_numbered<Node>(0);
       safepoint();
       break;
