@@ -98,7 +98,7 @@ void HeapCore::close_after_fork() {
   t_barrier.marking = t_barrier.stack_grey = false;
   t_barrier.count = 0;
   if (t_mutator == nullptr) return;
-  World::abandon(*t_mutator, t_mutator->in_region_);
+  if (!defect(Defect::kForkWithStopPending)) World::abandon(*t_mutator, t_mutator->in_region_);
   t_mutator->cache_.abandon();
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/defects.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/roots/fake_stack.h"
 #include "collector/roots/stack_frame.h"
@@ -67,7 +68,7 @@ void* Mutator::allocate_large(LayoutId layout, uint64_t bytes) {
 }
 
 __attribute__((noinline)) void Mutator::run_blocked(void (*call)(void*), void* argument) {
-  if (in_region_) {
+  if (in_region_ && !defect(Defect::kNestedBlockingDeadlock)) {
     call(argument);
     return;
   }
