@@ -35,6 +35,7 @@ struct Shared {
   std::atomic<uint64_t> seed;  // of the schedule that runs
   std::atomic<int> completed;
   std::atomic<bool> search_over;
+  std::atomic<bool> warming_up;
   std::atomic<bool> found;
   std::atomic<uint64_t> hash;
   char what[256];
@@ -64,7 +65,7 @@ std::string replay_line(const Campaign& campaign, const SessionOptions& options)
   std::string line = "explore --scenario " + std::string(campaign.scenario->name) + " --strategy " +
                      to_string(options.strategy);
   if (options.strategy == StrategyKind::kBounded) {
-    line += " --deviations " + (options.deviations.empty() ? "none" : to_string(options.deviations));
+    if (!options.deviations.empty()) line += " --deviations " + to_string(options.deviations);
   } else {
     line += " --seed " + std::to_string(options.seed);
   }
@@ -126,7 +127,9 @@ void warm_up(const Campaign& campaign) {
   options.strategy = StrategyKind::kBounded;
   options.relaxed_points = campaign.relaxed_points;
   options.on_found = on_found;
+  g_shared->warming_up.store(true);
   run_one(campaign, options);
+  g_shared->warming_up.store(false);
 }
 
 void run_seeds(const Campaign& campaign, const Budget& budget, uint64_t first) {
@@ -202,6 +205,7 @@ bool in_child(const Campaign& campaign, const Budget& budget, F&& work) {
 // The options of the schedule that failed.
 SessionOptions found_options(const Campaign& campaign) {
   SessionOptions options = options_for(campaign, g_shared->seed.load(std::memory_order_relaxed));
+  if (g_shared->warming_up.load()) options.strategy = StrategyKind::kBounded;
   if (options.strategy == StrategyKind::kBounded)
     options.deviations = parse_deviations(g_shared->deviations).value_or(std::vector<Deviation>{});
   return options;

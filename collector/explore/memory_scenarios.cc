@@ -64,12 +64,41 @@ void run_assist(const Variant& variant, uint64_t seed) {
   require_empty(heap);
 }
 
-// One chunk of grey memory for everybody: nearly every push overflows.
+namespace {
+
+// Wider than a grey chunk.
+struct Fan {
+  static constexpr size_t kWidth = 9;
+  std::array<Ptr<Fan>, kWidth> fans;
+  Ptr<Node> leaf;
+  uint64_t number;
+};
+
+Fan* make_fan(uint64_t number, int depth) {
+  PreciseLocal<Fan> fan = make<Fan>();
+  fan->number = number;
+  fan->leaf = make_numbered<Node>(number);
+  for (size_t i = 0; depth > 0 && i < Fan::kWidth; ++i) fan->fans[i] = make_fan(number * 10 + i, depth - 1);
+  return fan.get();
+}
+
+void check_fan(const Fan* fan, uint64_t number, int depth) {
+  require(fan != nullptr && fan->number == number, "lost object: a fan's number %llu is wrong",
+          static_cast<unsigned long long>(number));
+  check_node(fan->leaf.get(), number, "a fan's leaf");
+  for (size_t i = 0; depth > 0 && i < Fan::kWidth; ++i)
+    check_fan(fan->fans[i].get(), number * 10 + i, depth - 1);
+}
+
+}  // namespace
+
+// One to three chunks of grey memory for everybody, and objects wider than a chunk: overflows all the time.
 void run_overflow(const Variant& variant, uint64_t seed) {
-  HeapConfig config = tiny_heap(variant);
-  config.grey_chunks = 1;
-  Heap heap(config);
   Rng rng(seed);
+  HeapConfig config = tiny_heap(variant);
+  config.grey_chunks = static_cast<uint32_t>(1 + rng.below(3));
+  config.mark_workers = 2;
+  Heap heap(config);
   std::vector<keel::Thread> threads;
   for (uint64_t t = 0; t < 2; ++t) {
     threads.emplace_back([&, t, own_seed = rng.next()] {
@@ -77,9 +106,10 @@ void run_overflow(const Variant& variant, uint64_t seed) {
       MutatorScope attached(heap);
       Rng own(own_seed);
       Chains chains(1000 * (t + 1));
-      for (int i = 0; i < 40; ++i) chains.change(own);
-      chains.check();
-      blocking([] { keel::ThisThread::yield(); });
+      const int depth = t == 0 ? 2 : 1;
+      Root<Fan> fan(make_fan(1, depth));
+      for (int i = 0; i < 20; ++i) chains.change(own);
+      check_fan(fan.get(), 1, depth);
       chains.check();
     });
   }

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/build.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
 #include "allocator/span/span.h"
@@ -23,10 +24,12 @@ namespace keel {
 using GreyObject = uint64_t;
 
 struct GreyChunk {
-  static constexpr uint32_t kCapacity = 510;  // 4 KiB with the header
+  static constexpr uint32_t kRoom = 510;  // 4 KiB with the header
+  // Few under the explorer: its heaps are tiny, and chunks must fill, change hands and run out there too.
+  static constexpr uint32_t kCapacity = kExploreBuild ? 6 : kRoom;
   GreyChunk* next;
   uint32_t count;
-  GreyObject objects[kCapacity];
+  GreyObject objects[kRoom];
 };
 static_assert(sizeof(GreyChunk) == 4096);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "allocator/base/build.h"
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/race_points.h"
@@ -16,7 +17,7 @@ uintptr_t load_slot(const uintptr_t* word) { return reinterpret_cast<const Slot*
 
 // How many objects, or how many bytes, are scanned between looks at whether others are hungry. A piece of a
 // large object is enough alone: an array of a few pieces must not stay with the marker that found it.
-constexpr uint32_t kDonateEvery = 32;
+constexpr uint32_t kDonateEvery = kExploreBuild ? 2 : 32;
 constexpr uint64_t kDonateBytes = 32 * 1024;
 
 }  // namespace
