@@ -22,6 +22,9 @@ enum class RacePoint : uint8_t {
   kGreyChunkTaken,              // a marker has taken a chunk with work out of the pool
   kOverflowRescanBegins,        // cycle thread, world stopped: about to rescan flagged spans
   kBeforeQuietInStop,           // cycle thread, world stopped: about to wait until nothing is grey
+  kWorkerBecomesBusy,           // a mark worker has seen work in the pool, and does not count as busy yet
+  kWorkerIsBusy,                // it does, and has taken nothing yet
+  kMarkingIsOver,               // cycle thread: nothing is grey, the marks are about to be finished
   kAfterOverflowInStop,         // cycle thread, world stopped: has seen to flagged spans
   kWeakGateSeen,                // a weak pointer is being locked: the gate has been read, nothing shaded yet
   kBeforeWeakGateCloses,        // collector: a quiet round is over, the gate not yet closed

@@ -272,6 +272,7 @@ void Cycle::rescan_overflowed() {
 // flagged, and every buffer handed in, is all there is [rules 2, 5]. Not that it is quiet: a worker that saw
 // work, was preempted and finds it done by others when it runs again is busy for a moment with nothing.
 void Cycle::check_nothing_is_grey() {
+  race_point(RacePoint::kMarkingIsOver);
   KEEL_CHECK(core_.pool.empty(), "cycle %u: marking ends with grey work in the pool",
              core_.memory.cycle() + 1);
   KEEL_CHECK(!core_.pool.overflowed(), "cycle %u: marking ends with a span flagged",

@@ -10,6 +10,7 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/race_points.h"
 
 namespace keel {
 namespace {
@@ -239,7 +240,9 @@ void MarkWorkers::mark(Worker& worker) {
         pool_.wait_for_work(kLookAgainNs);
         continue;
       }
+      race_point(RacePoint::kWorkerBecomesBusy);
       pool_.become_busy();
+      race_point(RacePoint::kWorkerIsBusy);
       worker.holds.store(true, std::memory_order_relaxed);
       worker.busy_since_ns = now_ns();
       busy = true;

@@ -252,5 +252,55 @@ TEST_F(RaceWindow, AnOverflowAfterTheFlagsWereLookedAtIsNotLost) {
   EXPECT_EQ(heap.stats().heap_objects, 2U + 600 + 600);
 }
 
+// A worker sees work, is kept from it while others do it, and counts itself busy only when the cycle thread
+// has found that marking is over: it has nothing, and nothing is wrong.
+class LateWorker {
+ public:
+  explicit LateWorker(HeapCore& core) : core_(core) { set_race_hook_for_testing(&LateWorker::hook, this); }
+  ~LateWorker() { set_race_hook_for_testing(nullptr, nullptr); }
+  [[nodiscard]] bool happened() const { return happened_.load(); }
+
+ private:
+  static void hook(RacePoint point, void* self) { static_cast<LateWorker*>(self)->at(point); }
+  void at(RacePoint point) {
+    static thread_local bool held = false;
+    if (point == RacePoint::kWorkerBecomesBusy && !taken_.exchange(true)) {
+      held = true;
+      over_.wait();
+    } else if (point == RacePoint::kWorkerIsBusy && held) {
+      held = false;
+      const uint32_t cycle = core_.memory.cycle();
+      busy_.count_down();
+      while (core_.memory.cycle() == cycle) std::this_thread::yield();
+    } else if (point == RacePoint::kMarkingIsOver && taken_.load() && !happened_.exchange(true)) {
+      over_.count_down();
+      busy_.wait();
+    }
+  }
+  HeapCore& core_;
+  std::atomic<bool> taken_{false};
+  std::atomic<bool> happened_{false};
+  std::latch over_{1};
+  std::latch busy_{1};
+};
+
+TEST_F(RaceWindow, AWorkerThatBecomesBusyWhenMarkingIsOverDisturbsNobody) {
+  HeapConfig c = config();
+  c.debug.walk = false;
+  Heap heap(c);
+  MutatorScope scope(heap);
+  Root<Node> root;
+  for (uint64_t i = 0; i < 10'000; ++i) {
+    PreciseLocal<Node> node = make<Node>();
+    node->next = root.get();
+    root = node.get();
+  }
+  LateWorker late(heap.core());
+  heap.collect();
+  EXPECT_TRUE(late.happened());
+  heap.collect();
+  EXPECT_EQ(heap.stats().heap_objects, 10'000U);
+}
+
 }  // namespace
 }  // namespace keel
