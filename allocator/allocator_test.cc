@@ -43,6 +43,17 @@ TEST(SizeClasses, TheTableStatesItsWaste) {
   }
 }
 
+TEST(HeapMemory, CountsTheTablesOfThePagesInUse) {
+  HeapMemory memory({});
+  const LayoutId large = register_layout(kMaxSmallBytes + 1, PointerMap{});
+  uint64_t pages = 0;
+  for (uint64_t bytes : {uint64_t{40000}, uint64_t{100000}, kMiB}) {
+    ASSERT_NE(memory.allocate_large(large, bytes, 0, false), nullptr);
+    pages += round_up(bytes, kPageBytes) / kPageBytes;
+    EXPECT_EQ(memory.metadata_bytes(), PageTable::metadata_bytes(pages));
+  }
+}
+
 TEST(Layouts, ReciprocalFindsTheSlotOfEveryByte) {
   for (size_t c = 1; c < kSizeClassCount; ++c) {
     const Layout& l = layout_of(register_layout(kSizeClasses[c].slot_bytes, PointerMap{}));

@@ -153,6 +153,10 @@ TEST(Heap, MemoryIsZeroedWheneverItIsReused) {
       Leaf* leaf = make<Leaf>();
       for (uint64_t word : leaf->words) ASSERT_EQ(word, 0U);
       leaf->words.fill(~uint64_t{0});
+      // Nothing constructs these, so what is read is what the heap gave.
+      uint64_t* words = make_array<uint64_t>(6);
+      for (size_t k = 0; k < 6; ++k) ASSERT_EQ(words[k], 0U);
+      std::memset(words, 0xff, 48);
       if (i % 100 == 0) {
         const size_t n = static_cast<size_t>(i % 7 + 1) * 9000;
         uint64_t* array = make_array<uint64_t>(n);
@@ -162,6 +166,19 @@ TEST(Heap, MemoryIsZeroedWheneverItIsReused) {
     }
     heap.collect();
   }
+}
+
+TEST(Heap, AHugeObjectOnReusedPagesIsZero) {
+  HeapConfig config = precise();
+  config.gogc_percent = HeapConfig::kGogcOff;  // freed pages stay resident, with what they held
+  Heap heap(config);
+  MutatorScope scope(heap);
+  constexpr size_t kBytes = 4 * kMiB;
+  for (int i = 0; i < 16; ++i) std::memset(make_array<uint64_t>(kMiB / 8), 0xff, kMiB);
+  heap.collect();
+  ASSERT_GE(heap.core().memory.pages().stats().dirty_bytes, 2 * kBytes) << "nothing to reuse";
+  const auto* huge = static_cast<const unsigned char*>(make_bytes(kBytes));
+  for (size_t i = 0; i < kBytes; i += 64) ASSERT_EQ(huge[i], 0U) << i;
 }
 
 TEST(Heap, PoisonOverwritesFreedSlots) {

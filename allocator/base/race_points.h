@@ -14,7 +14,9 @@ enum class RacePoint : uint8_t {
   kBarrierBetweenTestAndStore,  // a mutator has tested the marking flag and not yet stored
   kAfterMarkingFlagsRaised,     // collector: all flags are up, no stack scanned yet
   kAfterRaggedFlush,            // collector: all buffers flushed, world not yet stopped
+  kBeforeStacks,                // handshakes: all allocate black, nobody has been asked for its stack
   kBeforeStackScan,             // a stack is about to be scanned
+  kBeforeRootScan,              // cycle thread: stacks are scanned, the Root table is not
   kHoleTaken,                   // a mutator has taken a hole, not yet allocated from it
   kSpanPublished,               // a span is in the page table, nothing allocated in it
   kMutatorAttaching,            // a thread is in the registry, not yet running

@@ -238,6 +238,9 @@ const char* PageHeap::check_identities() const {
   uint64_t dirty = 0;
   uint64_t end_of_last = ~uint64_t{0};
   for (const auto& [page, run] : runs_) {
+    for (uint64_t end : {page, page + run.pages - 1}) {
+      if (table_.find(table_.address_of(end)) != nullptr) return "a free page still leads to a span";
+    }
     if (page == end_of_last) return "two free runs touch but are not merged";
     if (by_size_.count({run.pages, page}) == 0) return "a free run is missing from the index by size";
     if (run.dirty_pages != 0 && count_dirty_locked(page, run.pages) != run.dirty_pages) {

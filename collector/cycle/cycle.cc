@@ -201,6 +201,7 @@ void Cycle::begin_pacing(CycleRecord& record) {
 }
 
 void Cycle::scan_root_table() {
+  race_point(RacePoint::kBeforeRootScan);
   core_.pool.become_busy();
   root_bytes_ = core_.roots.scan([this](uintptr_t pointer) { marker_.visit(pointer); });
   core_.specials.shade_roots(marker_);
@@ -221,6 +222,7 @@ bool Cycle::mark_until_quiet(CycleRecord& record) {
     core_.pool.take_found_work();
     if (!core_.pool.quiet()) continue;
     ++record.termination_rounds;
+    if (defect(Defect::kSweptBeforeAcknowledged)) core_.memory.sweep_one(core_.memory.cycle() + 1);
     core_.world.handshake([this](Mutator& m) { core_.hand_in_grey(m, rescans_in_rounds()); });
     if (core_.pool.take_found_work() == 0 && core_.pool.quiet()) return true;
     if (defect(Defect::kEndsAfterOneRound)) return true;

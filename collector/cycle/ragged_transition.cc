@@ -44,6 +44,7 @@ void Cycle::start_ragged(CycleRecord& record) {
   record.mark_begin_ns = now_ns();
   core_.keeper.record_stop(record.mark_begin_ns, record.mark_begin_ns, true);
   core_.workers->begin();
+  race_point(RacePoint::kBeforeStacks);
   core_.world.handshake([this](Mutator& m) { core_.scan_roots(m); },
                         [this] { core_.set_phase(HeapCore::Phase::kMark); });
   scan_root_table();
@@ -79,8 +80,13 @@ bool Cycle::terminate_ragged(CycleRecord& record, bool quiet_round) {
 }
 
 void Cycle::end_ragged(CycleRecord& record) {
-  core_.world.handshake([this](Mutator& m) { core_.lower_barrier(m); },
-                        [this] { core_.set_phase(HeapCore::Phase::kEnding); });
+  const uint32_t next = core_.memory.cycle() + 1;
+  core_.world.handshake(
+      [this, next](Mutator& m) {
+        core_.lower_barrier(m);
+        if (defect(Defect::kLastRoundsMerged)) core_.retire_cache(m, next);
+      },
+      [this] { core_.set_phase(HeapCore::Phase::kEnding); });
   core_.workers->end();  // they are idle: the pool is quiet
   if (core_.config.debug.checkmark) {
     // A debugging aid's own stop, in no statistics.
@@ -89,8 +95,6 @@ void Cycle::end_ragged(CycleRecord& record) {
     check_marks(record);
     core_.world.resume([](Mutator&) {}, [] {});
   }
-  const uint32_t next = core_.memory.cycle() + 1;
-  if (defect(Defect::kSweptBeforeAcknowledged)) core_.memory.sweep_one(next);
   core_.world.handshake([this, next](Mutator& m) { core_.retire_cache(m, next); },
                         [&] {
                           record.heap_mark_end_bytes = core_.pacer.live_bytes();

@@ -161,14 +161,14 @@ void Marker::donate() {
   std::copy_n(top_->objects, half->count, half->objects);
   std::copy(top_->objects + half->count, top_->objects + top_->count, top_->objects);
   top_->count -= half->count;
-  pool_.put_full(half);
+  defect(Defect::kDonationLost) ? pool_.put_empty(half) : pool_.put_full(half);
 }
 
 bool Marker::flush() {
   if (!defect(Defect::kRingNotSettled)) settle_ring();
   bool any = false;
   if (spare_ != nullptr) {
-    pool_.put_full(spare_);
+    defect(Defect::kSpareChunkLost) ? pool_.put_empty(spare_) : pool_.put_full(spare_);
     spare_ = nullptr;
     any = true;
   }

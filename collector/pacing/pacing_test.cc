@@ -249,6 +249,18 @@ TEST(Pacer, EveryRuleSetsTheGoal) {
   EXPECT_NEAR(static_cast<double>(balanced.goal_bytes()), 110.0 * kMiB, 1.0);
 }
 
+TEST(Pacer, WhatIsAllocatedAfterMarkingEndedIsLive) {
+  Pacer pacer({});
+  pacer.add_live(3 * kMiB, 0);
+  pacer.begin_cycle({});
+  pacer.add_live(kMiB, 0);
+  CycleMeasurements measured;
+  measured.live_bytes = 2 * kMiB;
+  measured.new_bytes = 64 * kKiB;  // of the MiB: by a thread that was told first
+  pacer.end_cycle(measured);
+  EXPECT_EQ(pacer.live_bytes(), 2 * kMiB + 64 * kKiB);
+}
+
 TEST(Pacer, CreditIsTakenOnce) {
   Pacer pacer({});
   pacer.add_credit(100);

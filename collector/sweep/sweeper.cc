@@ -120,7 +120,7 @@ void Sweeper::run() {
     } else if (!more) {
       releasing_ = false;
     }
-    wake_.notify_all();
+    if (!defect(Defect::kSweepEndNotTold)) wake_.notify_all();
     if (more && !stopping_) wake_.wait_for(mu_, 3 * kSliceNs);
   }
 }

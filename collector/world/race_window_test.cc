@@ -8,8 +8,8 @@
 #include <latch>
 #include <thread>
 
-#include "allocator/base/race_points.h"
 #include "collector/cycle/heap_core.h"
+#include "collector/world/held_window.h"
 
 namespace keel {
 namespace {
@@ -17,27 +17,6 @@ namespace {
 struct Node {
   Ptr<Node> next;
   uint64_t number;
-};
-
-// Holds the first thread that reaches `point` until opened.
-class Window {
- public:
-  explicit Window(RacePoint point) : point_(point) { set_race_hook_for_testing(&Window::hook, this); }
-  ~Window() { set_race_hook_for_testing(nullptr, nullptr); }
-  void wait_until_reached() { reached_.wait(); }
-  void open() { open_.count_down(); }
-
- private:
-  static void hook(RacePoint point, void* self) {
-    auto* window = static_cast<Window*>(self);
-    if (point != window->point_ || window->taken_.exchange(true)) return;
-    window->reached_.count_down();
-    window->open_.wait();
-  }
-  const RacePoint point_;
-  std::atomic<bool> taken_{false};
-  std::latch reached_{1};
-  std::latch open_{1};
 };
 
 HeapConfig config() {
@@ -64,7 +43,7 @@ TEST_F(RaceWindow, AStoreAfterTheRaggedFlushIsNotLost) {
   Root<Node> source(make<Node>());
   source->next = make<Node>();
   source->next->number = 77;
-  Window window(RacePoint::kAfterRaggedFlush);
+  HeldWindow window(RacePoint::kAfterRaggedFlush);
   std::thread collector([&] { heap.collect(); });
   blocking([&] { window.wait_until_reached(); });
   {
@@ -86,13 +65,13 @@ TEST_F(RaceWindow, NoStopComesBetweenFlagTestAndStore) {
   Heap heap(config());
   std::atomic<bool> collected{false};
   std::latch built{1};
-  Window* window = nullptr;
+  HeldWindow* window = nullptr;
   std::thread mutator([&] {
     MutatorScope scope(heap);
     Root<Node> root(make<Node>());
     PreciseLocal<Node> target = make<Node>();
     target->number = 5;
-    Window held(RacePoint::kBarrierBetweenTestAndStore);
+    HeldWindow held(RacePoint::kBarrierBetweenTestAndStore);
     window = &held;
     built.count_down();
     root->next = target.get();  // stands in the window
@@ -122,7 +101,7 @@ TEST_F(RaceWindow, AThreadThatAttachesWhileMarkingKeepsTheInvariant) {
   Root<Node> root(make<Node>());
   root->next = make<Node>();
   root->next->number = 9;
-  Window window(RacePoint::kAfterRaggedFlush);
+  HeldWindow window(RacePoint::kAfterRaggedFlush);
   std::thread collector([&] { heap.collect(); });
   blocking([&] { window.wait_until_reached(); });
   Root<Node> kept;
@@ -154,7 +133,7 @@ TEST_F(RaceWindow, LeavingABlockingRegionWaitsForTheStop) {
     for (int i = 0; i < 1000; ++i) make<Node>();
   });
   in_region.wait();
-  Window window(RacePoint::kAfterMarkingFlagsRaised);
+  HeldWindow window(RacePoint::kAfterMarkingFlagsRaised);
   std::thread collector([&] { heap.collect(); });
   window.wait_until_reached();  // inside the stop
   leave.count_down();
