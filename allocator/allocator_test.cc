@@ -188,6 +188,23 @@ TEST(PageHeap, RandomRunsNeverOverlapAndAlwaysAddUp) {
   EXPECT_EQ(heap.stats().released_bytes, heap.stats().committed_bytes);
 }
 
+TEST(PageHeap, GivesBackFreePagesAndNothingElse) {
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(64 * kMiB, false));
+  std::vector<PageRun> runs;
+  for (int i = 0; i < 16; ++i) {
+    runs.push_back(heap.allocate(2));
+    std::memset(reinterpret_cast<void*>(table.address_of(runs.back().page)), 0x5a, 2 * kPageBytes);
+  }
+  for (size_t i = 0; i < runs.size(); i += 2) heap.free(runs[i].page, 2, false);
+  heap.release_idle(0, ~uint64_t{0});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(table.address_of(runs[i].page));
+    for (size_t k = 0; k < 2 * kPageBytes; k += 512) ASSERT_EQ(bytes[k], i % 2 == 0 ? 0 : 0x5a) << i;
+  }
+}
+
 TEST(PageHeap, RefusesBeyondItsLimitAndItsRange) {
   PageTable table;
   PageHeap heap(table);

@@ -90,6 +90,65 @@ TEST(Heap, AnInteriorPointerKeepsTheWholeObject) {
   EXPECT_EQ(objects_after_collection(heap), 1U);
 }
 
+// Objects that nothing but the words of one array on the stack knows.
+__attribute__((noinline)) void fill_with_pairs(Pair** words, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    words[i] = make<Pair>();
+    words[i]->number = i;
+  }
+}
+
+TEST(Heap, EveryWordOfAStackKeepsItsObject) {
+  HeapConfig config = precise();
+  config.roots = Roots::kConservative;
+  config.debug.poison = true;
+  Heap heap(config);
+  MutatorScope scope(heap);
+  constexpr uint64_t kCount = 64;
+  Pair* words[kCount];
+  fill_with_pairs(words, kCount);
+  asm volatile("" : : "r"(words) : "memory");
+  heap.collect();
+  for (uint64_t i = 0; i < kCount; ++i) ASSERT_EQ(words[i]->number, i);
+}
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+// Nothing but three registers knows these; whoever calls a safepoint expects to find them there afterwards.
+__attribute__((noinline)) void make_disguised(uintptr_t (&disguised)[3]) {
+  for (uintptr_t& one : disguised) {
+    Pair* pair = make<Pair>();
+    pair->number = 7;
+    one = ~reinterpret_cast<uintptr_t>(pair);
+  }
+}
+
+__attribute__((noinline)) void stand_holding_in_registers(uintptr_t (&disguised)[3]) {
+  asm volatile(
+      "movq (%0), %%r13\n\tnotq %%r13\n\tmovq 8(%0), %%r14\n\tnotq %%r14\n\tmovq 16(%0), %%r15\n\tnotq %%r15"
+      :
+      : "r"(disguised)
+      : "r13", "r14", "r15", "memory");
+  safepoint();
+  asm volatile("xorq %%r13, %%r13\n\txorq %%r14, %%r14\n\txorq %%r15, %%r15" : : : "r13", "r14", "r15");
+}
+
+TEST(Heap, ARegisterKeepsItsObject) {
+  HeapConfig config = precise();
+  config.roots = Roots::kConservative;
+  config.debug.poison = true;
+  Heap heap(config);
+  MutatorScope scope(heap);
+  uintptr_t disguised[3];
+  make_disguised(disguised);
+  std::thread collector([&] { heap.collect(); });
+  Mutator* self = Mutator::current();
+  while (World::pending(*self) == 0) std::this_thread::yield();
+  stand_holding_in_registers(disguised);
+  blocking([&] { collector.join(); });
+  for (uintptr_t one : disguised) EXPECT_EQ(reinterpret_cast<Pair*>(~one)->number, 7U);
+}
+#endif
+
 TEST(Heap, AStackWordKeepsAnObjectUnderConservativeRoots) {
   HeapConfig config = precise();
   config.roots = Roots::kConservative;

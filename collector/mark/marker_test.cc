@@ -134,5 +134,19 @@ TEST_F(MarkerTest, AGreyPoolOfOneChunkLosesNothing) {
   for (size_t i = 0; i < kCount; ++i) ASSERT_EQ(all.get()[i]->inner.p->word, i);
 }
 
+// The cycle thread scans the Root table alone and hands in two chunks at its end.
+TEST(GreyChunks, AreAllHandedInWhenThereAreSeveral) {
+  Heap heap(precise());
+  MutatorScope scope(heap);
+  std::vector<Root<Unit>> roots;
+  for (size_t i = 0; i < 2 * GreyChunk::kCapacity; ++i) {
+    roots.emplace_back(make<Unit>());
+    roots.back()->value = make<Leaf>();
+    roots.back()->value->word = i;
+  }
+  heap.collect();
+  for (size_t i = 0; i < roots.size(); ++i) ASSERT_EQ(roots[i]->value->word, i);
+}
+
 }  // namespace
 }  // namespace keel
