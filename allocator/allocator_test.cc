@@ -2,10 +2,14 @@
 // closed form.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <latch>
 #include <map>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "allocator/base/machine.h"
 #include "allocator/base/rng.h"
@@ -132,6 +136,33 @@ TEST(SpanBits, OneThreadWinsAMark) {
   EXPECT_TRUE(try_mark(word, 4));
   EXPECT_FALSE(try_mark(word, 4));
   EXPECT_TRUE(try_mark(word, 8));
+}
+
+// Two threads set their own bits of the same words, and race for every eighth one.
+TEST(SpanBits, NoMarkIsLostAndNoneHasTwoWinners) {
+  constexpr size_t kWords = 50000;
+  std::vector<BitWord> words(kWords);
+  std::atomic<uint64_t> shared_wins{0};
+  std::latch together{2};
+  auto mark = [&](uint64_t first) {
+    uint64_t wins = 0;
+    together.arrive_and_wait();
+    for (BitWord& word : words) {
+      for (uint64_t bit = 0; bit < 64; ++bit) {
+        const bool shared = bit % 8 == 0;
+        if (!shared && bit % 2 != first) continue;
+        const bool won = try_mark(word, uint64_t{1} << bit);
+        if (shared && won) ++wins;
+        if (!shared && !won) ADD_FAILURE() << "a bit that nobody else sets was set";
+      }
+    }
+    shared_wins += wins;
+  };
+  std::thread other(mark, 1);
+  mark(0);
+  other.join();
+  for (size_t i = 0; i < kWords; ++i) ASSERT_EQ(words[i].load(), ~uint64_t{0}) << "word " << i;
+  EXPECT_EQ(shared_wins.load(), kWords * 8);
 }
 
 class NoSweep : public SweepHook {

@@ -20,6 +20,7 @@ enum class RacePoint : uint8_t {
   kHoleTaken,                   // a mutator has taken a hole, not yet allocated from it
   kSpanPublished,               // a span is in the page table, nothing allocated in it
   kMutatorAttaching,            // a thread is in the registry, not yet running
+  kBackgroundSweep,             // the sweeper's thread is about to take a span
   kLeavingBlocking,             // a thread wants to leave a blocking region
   kGreyChunkTaken,              // a marker has taken a chunk with work out of the pool
   kOverflowRescanBegins,        // cycle thread, world stopped: about to rescan flagged spans

@@ -5,6 +5,7 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 #include "collector/finalize/special_table.h"
 
@@ -100,6 +101,7 @@ void Sweeper::run() {
     }
     bool more = true;
     if (sweep) {
+      race_point(RacePoint::kBackgroundSweep);
       const int64_t slice_end = now_ns() + kSliceNs;
       while (more && now_ns() < slice_end) more = memory_.sweep_one(memory_.cycle());
     } else {

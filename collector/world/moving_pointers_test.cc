@@ -195,6 +195,54 @@ TEST_P(MovingPointers, FromAGreyStackToABlackObject) {
   expect_whole(black->next.get());
 }
 
+// The thread that moved it leaves: what its barrier remembers is handed in.
+TEST_P(MovingPointers, ByAThreadThatLeavesWhileMarking) {
+  Heap heap(config());
+  MutatorScope scope(heap);
+  PreciseLocal<Node> black = make<Node>();
+  Root<Node> source(make<Node>());
+  source->next = make_pair_of_nodes();
+  collect_and(heap, RacePoint::kBeforeRootScan, [&] {
+    wait_until_something_is_scanned(heap);
+    Node* to = black.get();
+    std::thread leaving([&, to] {
+      MutatorScope attached(heap, "leaving");
+      to->next = source->next.get();
+      source->next = nullptr;
+    });
+    blocking([&] { leaving.join(); });
+  });
+  expect_whole(black->next.get());
+}
+
+// Until every barrier is on, nothing is born black: a thread whose barrier is off may still write to it.
+TEST_P(MovingPointers, IntoAnObjectBornBeforeEveryBarrierIsOn) {
+  if (!ragged()) GTEST_SKIP() << "with stops all barriers go on at once";
+  Heap heap(config());
+  MutatorScope scope(heap);
+  std::latch ready{1};
+  std::atomic<Node*> fresh{nullptr};
+  std::thread late([&] {
+    MutatorScope attached(heap, "late");
+    PreciseLocal<Node> moved = make_pair_of_nodes();
+    ready.count_down();
+    while (fresh.load() == nullptr) std::this_thread::yield();
+    EXPECT_FALSE(t_barrier.marking);
+    fresh.load()->next = moved.get();
+    moved = nullptr;
+  });
+  blocking([&] { ready.wait(); });
+  std::thread collector([&] { heap.collect(); });
+  while (!t_barrier.marking) safepoint();
+  PreciseLocal<Node> holder = make<Node>();
+  fresh = holder.get();
+  blocking([&] {
+    late.join();
+    collector.join();
+  });
+  expect_whole(holder->next.get());
+}
+
 // Born while marking, known to the stack only.
 TEST_P(MovingPointers, WhatIsBornWhileMarkingLives) {
   Heap heap(config());

@@ -5,7 +5,10 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <fstream>
 #include <latch>
+#include <string>
 #include <thread>
 
 #include "collector/cycle/heap_core.h"
@@ -279,6 +282,82 @@ TEST_F(RaceWindow, AWorkerThatBecomesBusyWhenMarkingIsOverDisturbsNobody) {
   EXPECT_TRUE(late.happened());
   heap.collect();
   EXPECT_EQ(heap.stats().heap_objects, 10'000U);
+}
+
+// What a thread waits for while the collector acts for it, and what the hook has seen.
+struct HeldThread {
+  std::latch scanning{1};
+  std::latch go_on{1};
+  std::latch leaving{1};
+  std::atomic<bool> taken{false};
+  std::atomic<bool> left{false};
+  static void hook(RacePoint point, void* context) {
+    auto* self = static_cast<HeldThread*>(context);
+    if (point == RacePoint::kBeforeStackScan && !self->taken.exchange(true)) {
+      self->scanning.count_down();
+      self->go_on.wait();
+    }
+    if (point == RacePoint::kLeavingBlocking && !self->left.exchange(true)) self->leaving.count_down();
+  }
+};
+
+bool sleeps(int thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text.compare(name_end, 3, ") S") == 0;
+}
+
+// A mutator wants to leave a blocking region while the collector scans its stack: it sleeps, and is woken.
+TEST_F(RaceWindow, AThreadThatTheCollectorHeldIsWoken) {
+  HeapConfig c = config();
+  c.transitions = "handshake";
+  Heap heap(c);
+  HeldThread held;
+  std::latch inside{1};
+  std::latch leave{1};
+  std::atomic<int> number{0};
+  std::thread mutator([&] {
+    MutatorScope scope(heap);
+    number = Mutator::current()->thread_id();
+    blocking([&] {
+      inside.count_down();
+      leave.wait();
+    });
+    make<Node>();
+  });
+  inside.wait();
+  set_race_hook_for_testing(&HeldThread::hook, &held);
+  std::thread collector([&] { heap.collect(); });
+  held.scanning.wait();
+  leave.count_down();
+  held.leaving.wait();
+  while (!sleeps(number.load())) std::this_thread::yield();
+  held.go_on.count_down();
+  mutator.join();
+  collector.join();
+  set_race_hook_for_testing(nullptr, nullptr);
+}
+
+// The background thread is in the middle of a sweep when a collection waits for its end.
+TEST_F(RaceWindow, WhoeverWaitsForTheEndOfTheSweepIsTold) {
+  Heap heap(config());
+  HeldWindow window(RacePoint::kBackgroundSweep);
+  std::atomic<bool> stop{false};
+  std::thread collector([&] {
+    MutatorScope scope(heap);
+    do {
+      for (int i = 0; i < 1000; ++i) make<Node>();
+      heap.collect();
+    } while (!stop.load());
+  });
+  window.wait_until_reached();
+  // Time for the collection to wait; too little of it only tests less.
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  stop = true;
+  window.open();
+  collector.join();
 }
 
 }  // namespace
