@@ -118,6 +118,7 @@ void HeapMemory::return_span(Span& span, uint32_t cycle) {
 }
 
 Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black) {
+  if (bytes > table_.range_bytes()) return nullptr;  // rounding up must not wrap
   const Layout& l = layout_of(layout);
   const uint64_t pages = round_up(bytes, kPageBytes) >> kPageShift;
   const bool untouched = l.noscan() && bytes >= kHugePageBytes;

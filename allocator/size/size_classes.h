@@ -50,11 +50,43 @@ inline constexpr auto kClassOfWords = [] {
   }
   return table;
 }();
+
+// By log2(alignment / 16) and class: the first class from there on whose slots are multiples of the
+// alignment. Spans begin on pages, so every slot of such a class is aligned.
+inline constexpr auto kAlignedClass = [] {
+  std::array<std::array<uint8_t, kSizeClassCount>, 3> table{};
+  for (size_t row = 0; row < table.size(); ++row) {
+    for (size_t from = 1; from < kSizeClassCount; ++from) {
+      size_t index = from;
+      while (kSizeClasses[index].slot_bytes % (size_t{16} << row) != 0)
+        ++index;  // the last one is a power of two
+      table[row][from] = static_cast<uint8_t>(index);
+    }
+  }
+  return table;
+}();
 }  // namespace detail
 
 /// The class whose slot fits `bytes`, or 0 for a large object. Cost: one load.
 constexpr uint8_t size_class_of(size_t bytes) {
   return bytes > kMaxSmallBytes ? 0 : detail::kClassOfWords[(bytes + 7) / 8];
+}
+
+/// What the address of an object can be a multiple of: any power of two up to a cache line. Large objects
+/// begin on pages.
+inline constexpr size_t kMaxAlignment = 64;
+
+/// The class whose slots fit `bytes` and are aligned. Cost: one load, two above 8.
+template <size_t kAlignment>
+constexpr uint8_t aligned_size_class_of(size_t bytes) {
+  static_assert(kAlignment <= kMaxAlignment && (kAlignment & (kAlignment - 1)) == 0,
+                "heap objects are aligned to at most 64 bytes: this type asks for more");
+  if constexpr (kAlignment <= 8) {
+    return size_class_of(bytes);
+  } else {
+    constexpr size_t kRow = kAlignment == 16 ? 0 : kAlignment == 32 ? 1 : 2;
+    return detail::kAlignedClass[kRow][size_class_of(bytes)];
+  }
 }
 
 }  // namespace keel

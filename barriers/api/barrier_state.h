@@ -3,10 +3,12 @@
 // With marking off a store costs one test of `marking`, a thread-local byte. It is flipped for a thread only
 // while that thread is stopped at a safepoint or by the thread itself in a handshake, and no safepoint lies
 // between the test and the store, so it is a plain bool: [barrier.flag]. The buffer goes to the GreySink when
-// full and whenever a handshake or a stop asks for it. Threads: the owner; the collector while it holds the
-// owner.
+// full and whenever a handshake or a stop asks for it; its memory is the owner's to give, and not
+// thread-local: static thread-local storage lies in the mapping of the stack, and old entries would be stack
+// words. Threads: the owner; the collector while it holds the owner.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +32,7 @@ using BarrierSlowPath = void (*)(BarrierState& self, Slot& slot, uintptr_t value
 
 struct BarrierState {
   static constexpr size_t kCapacity = 512;  // Go's wbBufEntries (mwbbuf.go)
+  using Buffer = std::array<uintptr_t, kCapacity + 2>;
 
   bool marking = false;
   bool stack_grey = false;  // marking, and the own stack has not been scanned
@@ -38,8 +41,8 @@ struct BarrierState {
   BarrierSlowPath slow = nullptr;  // the kind's store path, chosen once per heap
   GreySink* sink = nullptr;
   uint64_t flushes = 0;
-  uint64_t shaded = 0;  // pointers handed to the sink
-  uintptr_t buffer[kCapacity + 2] = {};
+  uint64_t shaded = 0;          // pointers handed to the sink
+  uintptr_t* buffer = nullptr;  // of a Buffer
 
   [[nodiscard]] bool stack_is_grey() const noexcept { return stack_grey; }
   void add(uintptr_t pointer) noexcept {

@@ -23,6 +23,7 @@ class BarrierTest : public testing::Test {
  protected:
   void SetUp() override {
     t_barrier = BarrierState{};
+    t_barrier.buffer = buffer_.data();
     t_barrier.sink = &sink_;
     t_barrier.slow = find_barrier(Kind::kTraits.name)->slow_path;
     t_barrier.marking = true;
@@ -30,6 +31,7 @@ class BarrierTest : public testing::Test {
   }
   void TearDown() override { t_barrier = BarrierState{}; }
   RecordingSink sink_;
+  BarrierState::Buffer buffer_;
   Slot slot_{100};
 };
 
@@ -76,7 +78,9 @@ TYPED_TEST(BarrierTest, FlushesWhenTheBufferIsFull) {
 
 TEST(HybridConditional, ShadesTheNewValueOnlyWhileTheStackIsGrey) {
   RecordingSink sink;
+  BarrierState::Buffer buffer;
   t_barrier = BarrierState{};
+  t_barrier.buffer = buffer.data();
   t_barrier.sink = &sink;
   t_barrier.slow = find_barrier("hybrid-conditional")->slow_path;
   t_barrier.marking = true;

@@ -123,6 +123,8 @@ class Mutator {
 
   Mutator(HeapCore& core, uint32_t id, std::string name, SourcePlace where);
 
+  void stand_at(uintptr_t sp);
+  void run_region(void (*call)(void*), void* argument, uintptr_t sp);
   void record_interruption(int64_t begin_ns, int64_t waited_ns);
   __attribute__((noinline)) void poll_slow();
   __attribute__((noinline)) void* allocate_slow(LayoutId layout);
@@ -134,6 +136,7 @@ class Mutator {
   ThreadCache cache_;
   Marker marker_;
   BarrierState* barrier_ = nullptr;  // the thread's t_barrier
+  BarrierState::Buffer barrier_buffer_;
   LocalLink* locals_ = nullptr;
   bool attached_closed_ = false;  // after fork(), by the child: not in the registry
   bool in_region_ = false;        // of blocking(); owner only

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -61,15 +62,16 @@ constexpr size_t count_fields() {
 }
 
 template <typename T>
-auto field_types(T& t) {
+auto field_pointers(T& t) {
   constexpr size_t n = count_fields<T>();
   if constexpr (n == 0) {
     return std::tuple<>();
   }
-#define KEEL_FIELDS(N, ...)                                                                          \
-  else if constexpr (n == N) {                                                                       \
-    auto& [__VA_ARGS__] = t;                                                                         \
-    return []<typename... F>(F&...) { return std::type_identity<std::tuple<F...>>(); }(__VA_ARGS__); \
+#define KEEL_FIELDS(N, ...)                                                                                  \
+  else if constexpr (n == N) {                                                                               \
+    auto& [__VA_ARGS__] = t;                                                                                 \
+    return                                                                                                   \
+        []<typename... F>(F&... field) { return std::tuple<F*...>(std::addressof(field)...); }(__VA_ARGS__); \
   }
   KEEL_FIELDS(1, a)
   KEEL_FIELDS(2, a, b)
@@ -84,13 +86,18 @@ auto field_types(T& t) {
   KEEL_FIELDS(11, a, b, c, d, e, f, g, h, i, j, k)
   KEEL_FIELDS(12, a, b, c, d, e, f, g, h, i, j, k, l)
 #undef KEEL_FIELDS
-  else {
-    return std::type_identity<void>();
-  }
 }
 
+template <typename Pointers>
+struct Pointees {
+  using type = void;
+};
+template <typename... F>
+struct Pointees<std::tuple<F*...>> {
+  using type = std::tuple<F...>;
+};
 template <typename T>
-using FieldTypes = typename decltype(field_types(std::declval<T&>()))::type;
+using FieldTypes = typename Pointees<decltype(field_pointers(std::declval<T&>()))>::type;
 
 template <typename T>
 constexpr bool is_derivable() {
@@ -141,15 +148,15 @@ constexpr bool is_noscan() {
 template <typename T>
 void collect_pointers(std::vector<uint32_t>& offsets, size_t base);
 
-template <typename Tuple, size_t... I>
-void collect_fields(std::vector<uint32_t>& offsets, size_t base, std::index_sequence<I...>) {
-  size_t offset = 0;
-  auto field = [&]<typename F>(std::type_identity<F>) {
-    offset = (offset + alignof(F) - 1) / alignof(F) * alignof(F);
-    collect_pointers<std::remove_cv_t<F>>(offsets, base + offset);
-    offset += sizeof(F);
+// Where the fields are, not where they should be: one may be over-aligned.
+template <typename T>
+void collect_fields(std::vector<uint32_t>& offsets, size_t base) {
+  alignas(T) unsigned char raw[sizeof(T)];
+  auto field = [&]<typename F>(const F* at) {
+    const auto offset = reinterpret_cast<const unsigned char*>(at) - raw;
+    collect_pointers<std::remove_cv_t<F>>(offsets, base + static_cast<size_t>(offset));
   };
-  (field(std::type_identity<std::tuple_element_t<I, Tuple>>()), ...);
+  std::apply([&](auto*... fields) { (field(fields), ...); }, field_pointers(*reinterpret_cast<T*>(raw)));
 }
 
 template <typename T>
@@ -178,9 +185,10 @@ void collect_pointers(std::vector<uint32_t>& offsets, size_t base) {
     static_assert(!std::is_void_v<Fields>);
     static_assert(
         derived_size<Fields>(std::make_index_sequence<std::tuple_size_v<Fields>>(), alignof(T)) == sizeof(T),
-        "this aggregate holds a C array, a base class or a bit-field: declare its pointers with "
-        "KEEL_POINTERS");
-    collect_fields<Fields>(offsets, base, std::make_index_sequence<std::tuple_size_v<Fields>>());
+        "this aggregate holds a C array, a base class, a bit-field or an over-aligned field: declare its "
+        "pointers "
+        "with KEEL_POINTERS");
+    collect_fields<T>(offsets, base);
   }
 }
 
@@ -204,9 +212,8 @@ template <typename T>
 PointerMap pointer_map_of(bool repeats) {
   static_assert(std::is_trivially_destructible_v<T>,
                 "heap types have no destructors: use a finalizer or a cleanup");
-  static_assert(alignof(T) <= 8 || sizeof(T) % 16 == 0,
-                "alignment above 8 needs a size that is a multiple of 16");
-  static_assert(alignof(T) <= 16, "heap objects are aligned to at most 16 bytes");
+  static_assert(alignof(T) <= kMaxAlignment,
+                "heap objects are aligned to at most 64 bytes: this type asks for more");
   PointerMap map;
   if constexpr (!kIsNoscan<T>) {
     map.kind = MapKind::kOneUnit;
@@ -217,6 +224,13 @@ PointerMap pointer_map_of(bool repeats) {
   return map;
 }
 
+namespace detail {
+// What to ask a layout of this class for.
+constexpr size_t class_bytes(uint8_t size_class, size_t bytes) {
+  return size_class == 0 ? bytes : kSizeClasses[size_class].slot_bytes;
+}
+}  // namespace detail
+
 /// Layout of a T followed by `tail_bytes` pointer-free bytes. Cost: one load after the first call per size
 /// class.
 template <typename T>
@@ -224,10 +238,11 @@ LayoutId layout_for(size_t bytes) {
   // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here. Registering
   // twice gives the same id.
   static std::array<Atomic<LayoutId>, kSizeClassCount> ids{};
-  Atomic<LayoutId>& cached = ids[size_class_of(bytes)];
+  const uint8_t size_class = aligned_size_class_of<alignof(T)>(bytes);
+  Atomic<LayoutId>& cached = ids[size_class];
   LayoutId id = cached.load(std::memory_order_acquire);
   if (id == 0) [[unlikely]] {
-    id = register_layout(bytes, pointer_map_of<T>(false));
+    id = register_layout(detail::class_bytes(size_class, bytes), pointer_map_of<T>(false));
     cached.store(id, std::memory_order_release);
   }
   return id;
@@ -237,11 +252,12 @@ LayoutId layout_for(size_t bytes) {
 template <typename T>
 LayoutId array_layout_for(size_t bytes) {
   static std::array<Atomic<LayoutId>, kSizeClassCount> ids{};
-  Atomic<LayoutId>& cached = ids[size_class_of(bytes)];
+  const uint8_t size_class = aligned_size_class_of<alignof(T)>(bytes);
+  Atomic<LayoutId>& cached = ids[size_class];
   // acquire/release [layout.publish]: the layout entry is visible to whoever reads its id here.
   LayoutId id = cached.load(std::memory_order_acquire);
   if (id == 0) [[unlikely]] {
-    id = register_layout(bytes, pointer_map_of<T>(true));
+    id = register_layout(detail::class_bytes(size_class, bytes), pointer_map_of<T>(true));
     cached.store(id, std::memory_order_release);
   }
   return id;

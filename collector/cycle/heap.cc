@@ -236,6 +236,14 @@ MutatorScope::~MutatorScope() { Mutator::current()->core().detach(); }
 
 namespace detail {
 
+void throw_beyond_addresses(size_t count, size_t size, size_t more) {
+  std::string text = "out of memory: ";
+  if (count != 1) text += std::to_string(count) + " x ";
+  text += std::to_string(size) + " B";
+  if (more != 0) text += " + " + std::to_string(more) + " B";
+  throw OutOfMemory(text + " is more than there are addresses");
+}
+
 namespace {
 Mutator& attached(const char* what, SourcePlace where = {"(no place known)", 0}) {
   Mutator* self = Mutator::current();

@@ -1,8 +1,6 @@
 // The gateway of allocation and what handshakes do to a mutator; see heap_core.h.
 #include "collector/cycle/heap_core.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 
 #include "allocator/base/clock.h"
@@ -11,6 +9,7 @@
 #include "allocator/base/os_memory.h"
 #include "allocator/base/race_points.h"
 #include "collector/roots/fake_stack.h"
+#include "collector/roots/stack_base.h"
 
 namespace keel {
 namespace {
@@ -27,17 +26,7 @@ constexpr int64_t kMostStallNs = 20'000'000;
 constexpr int64_t kLookAgainNs = 1'000'000;
 // Under stress, holes are this small, so that the slow path runs often.
 constexpr uint32_t kStressHoleSlots = 8;
-
-uintptr_t stack_base_of_this_thread() {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  size_t bytes = 0;
-  const int rc = pthread_getattr_np(pthread_self(), &attributes);
-  KEEL_CHECK(rc == 0, "attach: pthread_getattr_np: error %d", rc);
-  pthread_attr_getstack(&attributes, &low, &bytes);
-  pthread_attr_destroy(&attributes);
-  return reinterpret_cast<uintptr_t>(low) + bytes;
-}
+constexpr const char* kDoesNotFit = "does not fit after a collection";
 
 PacerConfig pacer_config(const HeapConfig& c) {
   PacerConfig pacing;
@@ -129,6 +118,7 @@ void HeapCore::attach(std::string name, SourcePlace where) {
     return;
   }
   t_barrier.sink = &self.marker_;
+  t_barrier.buffer = self.barrier_buffer_.data();
   t_barrier.slow = barrier.slow_path;
   t_barrier.limit = config.debug.stress != 0 ? 2 : BarrierState::kCapacity;
   if (config.debug.stress != 0) self.cache_.limit_holes(std::min(config.debug.stress, kStressHoleSlots));
@@ -435,13 +425,14 @@ void HeapCore::refill(Mutator& self, LayoutId layout) {
     collect_for_room(self);
     bytes = self.cache_.refill(layout);
   }
-  if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes);
+  if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes, kDoesNotFit);
   take_counts(self);
   account(self, layout_of(layout), bytes);
 }
 
 void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
   check_open();
+  if (bytes > memory.table().range_bytes()) throw_out_of_memory(bytes, "is more than the heap has addresses");
   if (config.debug.stress != 0) stress(self);
   pay(self);
   void* object = self.cache_.allocate_large(layout, bytes);
@@ -449,16 +440,16 @@ void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
     collect_for_room(self);
     object = self.cache_.allocate_large(layout, bytes);
   }
-  if (object == nullptr) throw_out_of_memory(bytes);
+  if (object == nullptr) throw_out_of_memory(bytes, kDoesNotFit);
   take_counts(self);
   account(self, layout_of(layout), round_up(bytes, kPageBytes));
   return object;
 }
 
-void HeapCore::throw_out_of_memory(uint64_t bytes) {
+void HeapCore::throw_out_of_memory(uint64_t bytes, const char* why) {
   char commit[128];
   const PageHeapStats pages = memory.pages().stats();
-  std::string text = "out of memory: " + format_size(bytes) + " does not fit after a collection";
+  std::string text = "out of memory: " + format_size(bytes) + " " + why;
   if (config.max_heap_bytes != 0) text += "; --max-heap is " + format_size(config.max_heap_bytes);
   const HeapStats s = stats();
   text += "; heap: " + human_size(static_cast<double>(pages.in_use_bytes)) + " in spans, " +

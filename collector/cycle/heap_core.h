@@ -124,7 +124,7 @@ class HeapCore {
  private:
   void attach_closed(std::unique_ptr<Mutator> self);
   void check_open() const;
-  [[noreturn]] void throw_out_of_memory(uint64_t bytes);
+  [[noreturn]] void throw_out_of_memory(uint64_t bytes, const char* why);
   void account(Mutator& self, const Layout& layout, uint64_t bytes);
   void sweep_share(Mutator& self, uint64_t bytes);
   void record_pause(Mutator& self, PauseKind kind, int64_t begin_ns);

@@ -39,18 +39,23 @@ void Mutator::record_interruption(int64_t begin_ns, int64_t waited_ns) {
   core_.config.listener->on_pause(listener_data_, pause);
 }
 
-// The frame of this function is the end of what is scanned: callers keep what they need in callee-saved
-// registers, spilled here, or in their own frames, above.
+// From here down nothing is the callers'.
+void Mutator::stand_at(uintptr_t sp) {
+  stopped_sp_ = defect(Defect::kRegistersNotSpilled) ? sp + kSpilledBytes : sp;
+  fake_stack_ = current_fake_stack();
+}
+
 void Mutator::poll_slow() {
   if (in_region_) return;  // blocked already: whatever is pending is the collector's to do
-  SpilledRegisters registers;
-  spill_registers(registers);
-  stopped_sp_ = stack_pointer();
-  fake_stack_ = current_fake_stack();
-  const int64_t begin = now_ns();
-  const int64_t waited = core_.world.poll(*this);
-  record_interruption(begin, waited);
-  asm volatile("" : : "r"(&registers) : "memory");
+  keel_call_with_spilled_registers(
+      [](void* p, void*, void*, uintptr_t sp) {
+        auto* self = static_cast<Mutator*>(p);
+        self->stand_at(sp);
+        const int64_t begin = now_ns();
+        const int64_t waited = self->core_.world.poll(*self);
+        self->record_interruption(begin, waited);
+      },
+      this, nullptr, nullptr);
 }
 
 void* Mutator::allocate_slow(LayoutId layout) {
@@ -67,15 +72,20 @@ void* Mutator::allocate_large(LayoutId layout, uint64_t bytes) {
   return core_.allocate_large(*this, layout, bytes);
 }
 
-__attribute__((noinline)) void Mutator::run_blocked(void (*call)(void*), void* argument) {
+void Mutator::run_blocked(void (*call)(void*), void* argument) {
   if (in_region_ && !defect(Defect::kNestedBlockingDeadlock)) {
     call(argument);
     return;
   }
-  SpilledRegisters registers;
-  spill_registers(registers);
-  stopped_sp_ = stack_pointer();
-  fake_stack_ = current_fake_stack();
+  keel_call_with_spilled_registers(
+      [](void* self, void* f, void* p, uintptr_t sp) {
+        static_cast<Mutator*>(self)->run_region(reinterpret_cast<void (*)(void*)>(f), p, sp);
+      },
+      this, reinterpret_cast<void*>(call), argument);
+}
+
+void Mutator::run_region(void (*call)(void*), void* argument, uintptr_t sp) {
+  stand_at(sp);
   in_region_ = true;
   core_.world.enter_blocked(*this);
   struct Leave {
@@ -88,7 +98,6 @@ __attribute__((noinline)) void Mutator::run_blocked(void (*call)(void*), void* a
     }
   } leave{*this};
   call(argument);
-  asm volatile("" : : "r"(&registers) : "memory");
 }
 
 }  // namespace keel

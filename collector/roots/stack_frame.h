@@ -3,37 +3,28 @@
 
 #include <cstdint>
 
-#include "allocator/base/defects.h"
-
 namespace keel {
 
-/// Callee-saved registers, as they are in the frame that owns this object. Everything else a caller keeps
-/// alive across a call lies in its own frame, above.
-struct SpilledRegisters {
-  uintptr_t values[16];
-};
+/// What runs above spilled registers: the collector scans from `sp` up.
+using SpilledCall = void (*)(void* a, void* b, void* c, uintptr_t sp);
 
-/// Must be expanded in the frame whose callers' values are wanted.
-__attribute__((always_inline)) inline void spill_registers(SpilledRegisters& out) {
-  if (defect(Defect::kRegistersNotSpilled)) return;
-#if defined(__x86_64__)
-  asm volatile(
-      "movq %%rbx, 0(%0)\n\tmovq %%rbp, 8(%0)\n\tmovq %%r12, 16(%0)\n\tmovq %%r13, 24(%0)\n\t"
-      "movq %%r14, 32(%0)\n\tmovq %%r15, 40(%0)"
-      :
-      : "r"(out.values)
-      : "memory");
-#elif defined(__aarch64__)
-  asm volatile(
-      "stp x19, x20, [%0]\n\tstp x21, x22, [%0, 16]\n\tstp x23, x24, [%0, 32]\n\tstp x25, x26, [%0, 48]\n\t"
-      "stp x27, x28, [%0, 64]\n\tstr x29, [%0, 80]"
-      :
-      : "r"(out.values)
-      : "memory");
-#else
-#error "spill_registers: name the callee-saved registers of this architecture"
-#endif
+extern "C" {
+/// Pushes the callee-saved registers and calls call(a, b, c, sp), where `sp` is the address of the last of
+/// them. Everything a caller keeps alive across the call lies there or in its own frame, above; below there
+/// is nothing of the callers, and nothing at `sp` or above is left over from an older frame. In assembly,
+/// because a compiler's frame has holes with old words in them, and AddressSanitizer's lies elsewhere.
+/// Exceptions pass through.
+void keel_call_with_spilled_registers(SpilledCall call, void* a, void* b, void* c);
 }
+
+/// Bytes of registers at `sp`, with what aligns them.
+#if defined(__x86_64__)
+inline constexpr uintptr_t kSpilledBytes = 7 * 8;
+#elif defined(__aarch64__)
+inline constexpr uintptr_t kSpilledBytes = 12 * 8;
+#else
+#error "keel_call_with_spilled_registers: name the callee-saved registers of this architecture"
+#endif
 
 /// The stack pointer: every live word of this frame and of its callers lies at or above it.
 __attribute__((always_inline)) inline uintptr_t stack_pointer() {

@@ -66,16 +66,17 @@ struct BoehmBackend {
   template <typename T>
   static T* make_array(size_t n) {
     if constexpr (kAtomic<T>) {
-      void* p = checked(GC_MALLOC_ATOMIC(n * sizeof(T)));
-      std::memset(p, 0, n * sizeof(T));
+      const size_t bytes = total_bytes(n, sizeof(T));
+      void* p = checked(GC_MALLOC_ATOMIC(bytes));
+      std::memset(p, 0, bytes);
       return static_cast<T*>(p);
     } else {
-      return static_cast<T*>(checked(GC_MALLOC(n * sizeof(T))));
+      return static_cast<T*>(checked(GC_MALLOC(total_bytes(n, sizeof(T)))));
     }
   }
   template <typename T, typename... Args>
   static T* make_with_tail(size_t tail, Args&&... args) {
-    return new (checked(GC_MALLOC(sizeof(T) + tail))) T{std::forward<Args>(args)...};
+    return new (checked(GC_MALLOC(total_bytes(1, sizeof(T), tail)))) T{std::forward<Args>(args)...};
   }
   static void* make_bytes(size_t n) { return checked(GC_MALLOC_ATOMIC_IGNORE_OFF_PAGE(n)); }
   template <typename T>

@@ -21,3 +21,16 @@
 
 #include "reports/api/run_recorder.h"
 #include "workloads/common/options.h"
+
+namespace keel {
+
+/// count * size + more, for backends whose allocator only takes bytes. Throws std::bad_alloc if that is more
+/// than a size can say.
+inline size_t total_bytes(size_t count, size_t size, size_t more = 0) {
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, more, &bytes))
+    throw std::bad_alloc();
+  return bytes;
+}
+
+}  // namespace keel

@@ -67,11 +67,11 @@ struct MallocBackend {
   }
   template <typename T>
   static T* make_array(size_t n) {
-    return static_cast<T*>(zeroed(n * sizeof(T)));
+    return static_cast<T*>(zeroed(total_bytes(n, sizeof(T))));
   }
   template <typename T, typename... Args>
   static T* make_with_tail(size_t tail, Args&&... args) {
-    return new (zeroed(sizeof(T) + tail)) T{std::forward<Args>(args)...};
+    return new (zeroed(total_bytes(1, sizeof(T), tail))) T{std::forward<Args>(args)...};
   }
   static void* make_bytes(size_t n) { return zeroed(n); }
   template <typename T>

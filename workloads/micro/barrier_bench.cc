@@ -22,6 +22,7 @@ class Stores {
  public:
   explicit Stores(const char* kind) {
     t_barrier = BarrierState{};
+    t_barrier.buffer = buffer_.data();
     t_barrier.sink = &sink_;
     t_barrier.slow = find_barrier(kind)->slow_path;
     for (Slot& slot : slots_) slot.initialize(8);
@@ -31,6 +32,7 @@ class Stores {
 
  private:
   DroppingSink sink_;
+  BarrierState::Buffer buffer_;
   std::array<Slot, kSlots> slots_;
   size_t at_ = 0;
 };
