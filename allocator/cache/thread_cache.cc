@@ -82,7 +82,7 @@ bool ThreadCache::take_hole(LayoutId layout) {
 
 void ThreadCache::give_back(LayoutId layout) {
   Held& held = held_[layout];
-  held.span->cached = false;
+  held.span->cached.store(false, std::memory_order_release);  // [span.cached]
   // Stress may leave the rest of a span behind; a span without any free slot is filed as full.
   memory_.return_span(*held.span, cycle_);
   held = {};
@@ -103,7 +103,7 @@ size_t ThreadCache::refill(LayoutId layout) {
     active_.erase(std::find(active_.begin(), active_.end(), layout));
     return 0;
   }
-  span->cached = true;
+  span->cached.store(true, std::memory_order_relaxed);
   held.span = span;
   held.hole_end = 0;
   const bool found = take_hole(layout);

@@ -83,7 +83,7 @@ Span* HeapMemory::new_span(LayoutId layout, const PageRun& run, uint32_t cycle) 
   span.object_bytes = 0;
   span.layout = layout;
   span.needs_zero = run.dirty;
-  span.cached = false;
+  span.cached.store(false, std::memory_order_relaxed);
   span.live_slots = 0;
   span.overflowed.store(0, std::memory_order_relaxed);
   span.specials.store(nullptr, std::memory_order_relaxed);  // [span.specials]: as it was
@@ -143,6 +143,23 @@ Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle
   MutexLock lock(large_mu_);
   large_[cycle & 1].push_back(span);
   return span;
+}
+
+bool HeapMemory::may_be_in_object(uintptr_t address) const {
+  if (!table_.contains(address)) return true;
+  const Span* span = table_.find(address);
+  if (span == nullptr) return false;
+  const Layout& layout = layout_of(span->layout);
+  if (layout.large()) return true;
+  const uint32_t slot = layout.slot_of(address - span->start);
+  if (slot >= layout.slots) return false;
+  const uint64_t page = page_of(*span);
+  // Either array: while a mark ends by handshakes they say "allocated" to different threads.
+  const auto known = [&] {
+    return test_bit(table_.bits(0, page), slot) || test_bit(table_.bits(1, page), slot);
+  };
+  // acquire [span.cached]: a cache that has let go has written its bits before.
+  return known() || span->cached.load(std::memory_order_acquire) || known();
 }
 
 HeapMemory::MetadataBytes HeapMemory::metadata_by_kind() const {

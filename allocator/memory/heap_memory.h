@@ -100,6 +100,11 @@ class HeapMemory {
     }
   }
 
+  /// False if `address` is in the heap's range and certainly not in an object: in no span, behind the last
+  /// slot, or in a free slot. Slots that a cache holds are taken for allocated, as only its owner knows.
+  /// Threads: any; for checks.
+  [[nodiscard]] bool may_be_in_object(uintptr_t address) const;
+
   /// Bytes and objects ever freed by sweeping. relaxed [stats]: sums for reports; exact when no sweep runs.
   struct Freed {
     Atomic<uint64_t> bytes{0};

@@ -25,7 +25,9 @@ struct Span {
   uint64_t object_bytes = 0;  // large: what was asked for, rounded up to words; small: 0
   LayoutId layout = 0;
   bool needs_zero = false;  // slots may hold old bytes; owner (cache or sweeper) only
-  bool cached = false;      // held by a thread cache; owner only, read by the heap walk in a stop
+  // Held by a thread cache: written by the owner. release/acquire [span.cached]: whoever sees that the cache
+  // has let go sees the allocation bits it wrote; for checks.
+  Atomic<bool> cached{false};
   // relaxed [span.state]: written by the owner of the pages; readers find the span through a page entry,
   // whose release store follows.
   Atomic<SpanState> state{SpanState::kFree};

@@ -68,6 +68,15 @@ inline void set_bits_owned(BitWord* words, uint32_t begin, uint32_t end) {
   }
 }
 
+/// Clears of [0, count) what is clear in `kept`. Owner only.
+inline void keep_bits(BitWord* words, const BitWord* kept, uint32_t count) {
+  for (uint32_t i = 0; i * 64 < count; ++i) {
+    const uint64_t word = words[i].load(std::memory_order_relaxed);
+    const uint64_t left = word & kept[i].load(std::memory_order_relaxed);
+    if (left != word) words[i].store(left, std::memory_order_relaxed);
+  }
+}
+
 inline uint32_t count_bits(const BitWord* words, uint32_t count) {
   uint32_t sum = 0;
   for (uint32_t i = 0; i * 64 < count; ++i) {

@@ -36,24 +36,31 @@ struct BarrierState {
 
   bool marking = false;
   bool stack_grey = false;  // marking, and the own stack has not been scanned
-  uint32_t count = 0;
-  uint32_t limit = kCapacity;      // tests make it tiny
+  uintptr_t* next =
+      nullptr;  // where the next pointer goes: a cursor, so that the buffer's place costs no load
+  uintptr_t* full = nullptr;       // from here on it is flushed
   BarrierSlowPath slow = nullptr;  // the kind's store path, chosen once per heap
   GreySink* sink = nullptr;
   uint64_t flushes = 0;
   uint64_t shaded = 0;          // pointers handed to the sink
-  uintptr_t* buffer = nullptr;  // of a Buffer
+  uintptr_t* buffer = nullptr;  // its beginning
 
   [[nodiscard]] bool stack_is_grey() const noexcept { return stack_grey; }
   void add(uintptr_t pointer) noexcept {
-    if (pointer != 0) buffer[count++] = pointer;
+    if (pointer != 0) *next++ = pointer;
+  }
+  [[nodiscard]] size_t count() const noexcept { return static_cast<size_t>(next - buffer); }
+  /// Empty, in this memory, and flushed at `limit` pointers.
+  void use(Buffer& memory, size_t limit = kCapacity) noexcept {
+    buffer = next = memory.data();
+    full = buffer + limit;
   }
   void flush() noexcept {
-    if (count == 0) return;
-    if (!defect(Defect::kBarrierFlushDropped)) sink->shade(buffer, count);
-    shaded += count;
+    if (next == buffer) return;
+    if (!defect(Defect::kBarrierFlushDropped)) sink->shade(buffer, count());
+    shaded += count();
     ++flushes;
-    count = 0;
+    next = buffer;
   }
 };
 
@@ -64,8 +71,8 @@ inline constinit thread_local BarrierState t_barrier;
 template <typename Kind>
 void barrier_slow_path(BarrierState& self, Slot& slot, uintptr_t value) noexcept {
   Kind::before_store(self, slot, value);
-  if (self.count < self.limit) return;
-  if (defect(Defect::kFullBufferDropped)) self.count = 0;
+  if (self.next < self.full) return;
+  if (defect(Defect::kFullBufferDropped)) self.next = self.buffer;
   self.flush();
 }
 

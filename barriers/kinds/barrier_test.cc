@@ -23,7 +23,7 @@ class BarrierTest : public testing::Test {
  protected:
   void SetUp() override {
     t_barrier = BarrierState{};
-    t_barrier.buffer = buffer_.data();
+    t_barrier.use(buffer_);
     t_barrier.sink = &sink_;
     t_barrier.slow = find_barrier(Kind::kTraits.name)->slow_path;
     t_barrier.marking = true;
@@ -57,20 +57,20 @@ TYPED_TEST(BarrierTest, IsSilentWhileNothingIsMarked) {
   t_barrier.marking = false;
   write_slot(this->slot_, 200);
   initialize_slot(this->slot_, 300);
-  EXPECT_EQ(t_barrier.count, 0U);
+  EXPECT_EQ(t_barrier.count(), 0U);
   EXPECT_EQ(this->slot_.load_relaxed(), 300U);
 }
 
 TYPED_TEST(BarrierTest, NullIsNotRemembered) {
   Slot empty;
   write_slot(empty, 0);
-  EXPECT_EQ(t_barrier.count, 0U);
+  EXPECT_EQ(t_barrier.count(), 0U);
 }
 
 TYPED_TEST(BarrierTest, FlushesWhenTheBufferIsFull) {
-  t_barrier.limit = 2;
+  t_barrier.full = t_barrier.buffer + 2;
   for (uintptr_t i = 0; i < 10; ++i) write_slot(this->slot_, 200 + i);
-  EXPECT_LT(t_barrier.count, 2U);
+  EXPECT_LT(t_barrier.count(), 2U);
   if (TypeParam::kTraits.shades_new) {
     EXPECT_GE(this->sink_.seen.size(), 9U);
   }
@@ -80,7 +80,7 @@ TEST(HybridConditional, ShadesTheNewValueOnlyWhileTheStackIsGrey) {
   RecordingSink sink;
   BarrierState::Buffer buffer;
   t_barrier = BarrierState{};
-  t_barrier.buffer = buffer.data();
+  t_barrier.use(buffer);
   t_barrier.sink = &sink;
   t_barrier.slow = find_barrier("hybrid-conditional")->slow_path;
   t_barrier.marking = true;

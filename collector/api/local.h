@@ -17,7 +17,7 @@ class PreciseLocal {
                DebugPlace where = DebugPlace::here())  // NOLINT(google-explicit-constructor)
       : owner_(Mutator::current()) {
     link_.where = where;
-    link_.pointer = reinterpret_cast<uintptr_t>(target);
+    set(target);
     owner_->link_local(link_);
   }
   PreciseLocal(const PreciseLocal& other) : PreciseLocal(other.get(), other.link_.where) {}
@@ -28,7 +28,7 @@ class PreciseLocal {
   }
   PreciseLocal& operator=(T* target) {
     owner_->check_running("Local", link_.where.place());
-    link_.pointer = reinterpret_cast<uintptr_t>(target);
+    set(target);
     return *this;
   }
   ~PreciseLocal() { owner_->unlink_local(link_); }
@@ -38,6 +38,11 @@ class PreciseLocal {
   T* operator->() const { return get(); }
 
  private:
+  void set(T* target) {
+    if constexpr (KEEL_DEBUG_CHECKS) detail::check_kept_pointer(target, link_.where.place());
+    link_.pointer = reinterpret_cast<uintptr_t>(target);
+  }
+
   LocalLink link_;
   Mutator* owner_;
 };

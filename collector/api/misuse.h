@@ -19,6 +19,8 @@ namespace keel {
 namespace detail {
 /// Fatal if `target` is on the calling thread's stack, or the thread is not attached or in a blocking region.
 void check_pointer_store(const void* target);
+/// Fatal if `target` is where the heap has no object: a Root or a Local is to hold it.
+void check_kept_pointer(const void* target, SourcePlace where);
 /// Fatal if the calling thread is in a blocking region: null is stored.
 void check_null_store();
 /// "what: thread 'name' is in a blocking region, ..."; without a line in `where` the callers are shown.

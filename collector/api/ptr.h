@@ -1,9 +1,12 @@
 // Ptr<T>: a pointer field of a heap object. Assigning runs the write barrier; reading is a plain load.
 //
 // Locals are T*; a Ptr lives only inside heap objects, whose type's pointer map says where (type_layout.h).
-// It may point into an object. Trivially destructible, so heap objects need no destructors. Threads: attached
-// mutators. Two threads that write one field synchronise as for any other field; the collector needs nothing
-// from them.
+// It may point anywhere into an object, and keeps all of it. One past the end is the next slot's, whether
+// that is another object or free, and keeps nothing of this one: debug builds refuse to store it where they
+// can tell that no object is there, elsewhere it does no harm. make_array alone leaves a byte, so that end()
+// stays inside. The same holds for Root, Local, Weak and words of a stack. Trivially destructible, so heap
+// objects need no destructors. Threads: attached mutators. Two threads that write one field synchronise as
+// for any other field; the collector needs nothing from them.
 #pragma once
 
 #include <cstddef>

@@ -13,6 +13,7 @@
 #include "allocator/base/defects.h"
 #include "allocator/base/source_place.h"
 #include "barriers/api/barrier_state.h"
+#include "collector/api/misuse.h"
 
 namespace keel {
 
@@ -68,7 +69,10 @@ class Root {
 
  private:
   void write(uintptr_t target) {
-    if constexpr (KEEL_DEBUG_CHECKS) detail::check_root_use(where_);
+    if constexpr (KEEL_DEBUG_CHECKS) {
+      detail::check_root_use(where_);
+      detail::check_kept_pointer(reinterpret_cast<const void*>(target), where_);
+    }
     defect(Defect::kRootWithoutBarrier) ? slot_->store_release(target) : write_slot(*slot_, target);
   }
 

@@ -106,7 +106,7 @@ void write_slot(const HeapCore& core, const Span& span, uintptr_t address, Crash
   out.line("  span [0x%llx, 0x%llx): %u of %u slots live, swept in cycle %u%s",
            static_cast<Count>(span.start), static_cast<Count>(span.start + span.bytes()), span.live_slots,
            layout.slots, span.swept_cycle.load(std::memory_order_relaxed),
-           span.cached ? ", in a thread cache" : "");
+           span.cached.load(std::memory_order_relaxed) ? ", in a thread cache" : "");
   write_layout(layout, slot_bytes, out);
   const uint64_t slot = (address - span.start) / slot_bytes;
   if (slot >= layout.slots) {
@@ -120,7 +120,9 @@ void write_slot(const HeapCore& core, const Span& span, uintptr_t address, Crash
   out.line(
       "  slot %llu at 0x%llx, byte %llu of it: allocation bit %s%s, mark bit %s", static_cast<Count>(slot),
       static_cast<Count>(start), static_cast<Count>(address - start), allocated ? "set" : "clear",
-      !allocated && span.cached ? " (its owner may have handed it out since)" : "", marked ? "set" : "clear");
+      !allocated && span.cached.load(std::memory_order_relaxed) ? " (its owner may have handed it out since)"
+                                                                : "",
+      marked ? "set" : "clear");
   write_words(start, slot_bytes, address, out);
 }
 

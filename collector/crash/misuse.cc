@@ -9,6 +9,10 @@
 #include "collector/roots/stack_frame.h"
 
 namespace keel {
+namespace {
+constexpr const char* kNoObject =
+    "is to be kept, but no object is there: it is one past the end of its object, or its object was freed";
+}  // namespace
 
 void misuse(SourcePlace where, uintptr_t about, const char* format, ...) {
   char text[1024];
@@ -36,18 +40,27 @@ void check_null_store() {
 
 void check_pointer_store(const void* target) {
   check_null_store();
-  const Mutator* self = Mutator::current();
+  Mutator* self = Mutator::current();
   const auto address = reinterpret_cast<uintptr_t>(target);
   const char* fault = nullptr;
   if (self == nullptr) {
     fault = "is stored in a Ptr by a thread that is not attached: the collector does not hear of it";
   } else if (address >= stack_pointer() && address < self->stack_base()) {
     fault = "is stored in a Ptr, but it is the address of something on this thread's stack";
+  } else if (!self->core().memory.may_be_in_object(address)) {
+    fault = kNoObject;
   }
   if (fault == nullptr) return;
   CrashWriter(STDERR_FILENO, -1).line("keel: a pointer store that must not be, made here:");
   write_callers();
   misuse({"(above)", 0}, address, "%p %s", target, fault);
+}
+
+void check_kept_pointer(const void* target, SourcePlace where) {
+  Mutator* self = Mutator::current();
+  const auto address = reinterpret_cast<uintptr_t>(target);
+  if (self == nullptr || self->core().memory.may_be_in_object(address)) return;
+  misuse(where, address, "%p %s", target, kNoObject);
 }
 
 }  // namespace detail

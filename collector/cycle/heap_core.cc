@@ -85,7 +85,7 @@ std::array<Mutex*, 5> HeapCore::fork_locks() {
 void HeapCore::close_after_fork() {
   closed = true;
   t_barrier.marking = t_barrier.stack_grey = false;
-  t_barrier.count = 0;
+  t_barrier.next = t_barrier.buffer;
   if (t_mutator == nullptr) return;
   if (!defect(Defect::kForkWithStopPending)) World::abandon(*t_mutator, t_mutator->in_region_);
   t_mutator->cache_.abandon();
@@ -118,9 +118,8 @@ void HeapCore::attach(std::string name, SourcePlace where) {
     return;
   }
   t_barrier.sink = &self.marker_;
-  t_barrier.buffer = self.barrier_buffer_.data();
+  t_barrier.use(self.barrier_buffer_, config.debug.stress != 0 ? 2 : BarrierState::kCapacity);
   t_barrier.slow = barrier.slow_path;
-  t_barrier.limit = config.debug.stress != 0 ? 2 : BarrierState::kCapacity;
   if (config.debug.stress != 0) self.cache_.limit_holes(std::min(config.debug.stress, kStressHoleSlots));
   self.stress_left_ = config.debug.stress;
   if (config.listener != nullptr) self.listener_data_ = config.listener->on_attach(id, self.name_.c_str());

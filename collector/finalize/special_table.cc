@@ -116,6 +116,11 @@ SpecialTable::Place SpecialTable::checked_place_of(const void* pointer, const ch
   if (place.span == nullptr) {
     misuse(where, reinterpret_cast<uintptr_t>(pointer), "%s: %p is not in the heap", what, pointer);
   }
+  if (!memory_.may_be_in_object(reinterpret_cast<uintptr_t>(pointer))) {
+    misuse(where, reinterpret_cast<uintptr_t>(pointer),
+           "%s: no object is at %p: it is one past the end of its object, or its object was freed", what,
+           pointer);
+  }
   return place;
 }
 

@@ -63,9 +63,12 @@ void Marker::settle_ring() {
 
 void Marker::visit_large(uintptr_t pointer) {
   Span* span = memory_.table().find(pointer);
-  KEEL_CHECK_ABOUT(pointer, span != nullptr, "mark: pointer %#zx into the heap range but into no span",
-                   pointer);
-  mark_large(*span);
+  if constexpr (KEEL_DEBUG_CHECKS) {
+    KEEL_CHECK_ABOUT(pointer, span != nullptr, "mark: pointer %#zx into the heap range but into no span",
+                     pointer);
+  }
+  // Past the end of the last object of a span, or an old word of a free slot.
+  if (span != nullptr) mark_large(*span);
 }
 
 void Marker::mark_large(Span& span) {

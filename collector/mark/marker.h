@@ -59,7 +59,9 @@ class Marker final : public GreySink {
   /// Reads which bits are the marks of the cycle that begins. Before any other call in a cycle.
   void begin_cycle();
 
-  /// Shades a pointer taken from a heap slot, a Root or a barrier: null, or anywhere into a live object.
+  /// Shades a pointer taken from a heap slot, a Root or a barrier: null, or anywhere into a live object. One
+  /// past the end of an object may lead to a free slot (ptr.h): that gets a mark, which the sweep takes for
+  /// what it is, and its old words are visited, which lead to objects, to free slots, or nowhere.
   void visit(uintptr_t pointer) {
     const uintptr_t offset = pointer - base_;
     if (offset >= range_) return;  // null, or not ours
@@ -72,6 +74,8 @@ class Marker final : public GreySink {
     const Layout& layout = layout_of(entry.layout());
     const uint64_t page = (offset >> kPageShift) - entry.distance();
     const uint32_t slot = layout.slot_of(offset - (page << kPageShift));
+    if (slot >= layout.slots) [[unlikely]]
+      return;  // past the end of the span's last slot
     BitWord* word = marks_ + page * PageTable::kBitWordsPerPage + slot / 64;
     __builtin_prefetch(word, 1);
     const uintptr_t object = base_ + (page << kPageShift) + uint64_t{slot} * layout.slot_bytes;

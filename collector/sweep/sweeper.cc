@@ -43,6 +43,9 @@ void Sweeper::sweep_untimed(Span& span, uint32_t cycle) {
   const Layout& layout = layout_of(span.layout);
   const uint64_t page = memory_.page_of(span);
   BitWord* live_bits = memory_.alloc_bits(page, cycle);  // the marks of the cycle that just ended
+  // A slot that was marked and never allocated: a pointer led one past the end of its neighbour. It stays
+  // free.
+  keep_bits(live_bits, memory_.mark_bits(page, cycle), layout.slots);
   if (defect(Defect::kMarkedObjectFreed)) clear_bits(live_bits, 0, 1);
   specials_.sweep_span(span, live_bits);  // first: some of the dead come back to life
   const uint32_t live = count_bits(live_bits, layout.slots);

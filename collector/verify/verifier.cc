@@ -51,6 +51,12 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
                    "checkmark: %#zx, field %#zx of parent %#zx, points into no span", pointer, field, parent);
   const Layout& layout = layout_of(at.span->layout);
   const uint64_t page = table.page_of(at.span->start);
+  const bool allocated = at.slot < layout.slots && test_bit(core_.memory.alloc_bits(page), at.slot);
+  KEEL_CHECK_ABOUT(
+      pointer, allocated,
+      "checkmark: %#zx, field %#zx of parent %#zx, points to a free slot (%s): its object was freed, or it "
+      "is one past the end of one",
+      pointer, field, parent, describe_layout(layout).c_str());
   const uintptr_t object = at.span->start + uint64_t{at.slot} * layout.slot_bytes;
   const uint64_t index = page * PageTable::kBitWordsPerPage + at.slot / 64;
   const uint64_t bit = uint64_t{1} << (at.slot % 64);

@@ -22,7 +22,7 @@ class Stores {
  public:
   explicit Stores(const char* kind) {
     t_barrier = BarrierState{};
-    t_barrier.buffer = buffer_.data();
+    t_barrier.use(buffer_);
     t_barrier.sink = &sink_;
     t_barrier.slow = find_barrier(kind)->slow_path;
     for (Slot& slot : slots_) slot.initialize(8);
