@@ -56,7 +56,7 @@ def own_flags(name, rng, each):
 
 
 BY_COUNT = {"gcbench", "binary_trees", "maps", "mark_graph", "finalizers", "pointer_kinds", "strings"}
-NO_BALLAST = {"pointer_kinds"}
+NO_BALLAST = {"pointer_kinds", "mark_graph"}
 ONE_THREAD = {"maps", "mark_graph", "finalizers", "pointer_kinds", "strings", "channels"}
 NO_MALLOC = {"graph_churn", "pointer_kinds", "gogc", "finalizers"}
 WORKLOADS = ["ballast", "requests", "gcbench", "binary_trees", "graph_churn", "lru_cache", "big_arrays", "linked_list", "size_mix",

@@ -18,8 +18,7 @@ class Torture(Cli):
     def test_it_passes_and_says_what_it_did(self):
         for seed in (1, 2, 3, 4):
             with self.subTest(seed=seed):
-                report = self.torture("--seed", seed, "--operations", 4000, "--threads", 2, "--giant", "4MiB",
-                                      *LEFT_OUT)
+                report = self.torture("--seed", seed, "--operations", 4000, "--threads", 2, "--giant", "4MiB")
                 results = report["results"]
                 self.assertTrue(report["workload"]["self_check"]["passed"])
                 self.assertEqual(sum(results["actions"].values()), 4000)
@@ -29,21 +28,21 @@ class Torture(Cli):
                 self.assertIn(f"--barrier {report['collector']['barrier']} ", results["drawn"])
 
     def test_the_same_seed_does_the_same(self):
-        one, other = (self.torture("--seed", 5, "--operations", 3000, "--threads", 3, "--giant", "1MiB", *LEFT_OUT)
+        one, other = (self.torture("--seed", 5, "--operations", 3000, "--threads", 3, "--giant", "1MiB")
                       for _ in range(2))
         for key in ("drawn", "action_digests", "actions"):
             self.assertEqual(one["results"][key], other["results"][key])
 
     def test_a_given_flag_holds_and_the_rest_is_drawn_as_before(self):
-        free = self.torture("--seed", 8, "--operations", 10, *LEFT_OUT)["results"]["drawn"].split(" --")
-        held = self.torture("--seed", 8, "--operations", 10, "--gogc", "77", *LEFT_OUT)["results"]["drawn"].split(" --")
+        free = self.torture("--seed", 8, "--operations", 10)["results"]["drawn"].split(" --")
+        held = self.torture("--seed", 8, "--operations", 10, "--gogc", "77")["results"]["drawn"].split(" --")
         self.assertIn("gogc 77", held)
         self.assertEqual([flag for flag in free if not flag.startswith(("gogc", "goal"))],
                          [flag for flag in held if not flag.startswith(("gogc", "goal"))])
 
     def test_out_of_memory_is_an_answer_under_a_hard_limit(self):
         report = self.torture("--seed", 1, "--operations", 6000, "--threads", 2, "--live", "8MiB", "--max-heap", "2MiB",
-                              "--giant", "4MiB", *LEFT_OUT)
+                              "--giant", "4MiB")
         self.assertGreater(report["results"]["out_of_memory"], 0)
 
     def test_bad_input_is_refused_in_one_line(self):
@@ -57,7 +56,7 @@ class Torture(Cli):
     def test_interruption_leaves_a_valid_incomplete_report(self):
         path = self.out / "report.json"
         child = subprocess.Popen([str(BIN / "torture"), "--seed", "6", "--duration", "60s", "--report", str(path),
-                                  "--events", str(self.out / "events"), *LEFT_OUT], stderr=subprocess.DEVNULL)
+                                  "--events", str(self.out / "events")], stderr=subprocess.DEVNULL)
         while not (self.out / "events").exists() or (self.out / "events").stat().st_size < 4000:
             self.assertIsNone(child.poll())
             time.sleep(0.02)
@@ -67,9 +66,6 @@ class Torture(Cli):
         self.assertEqual(valid.returncode, 0, valid.stdout)
         self.assertIn('"complete": false', path.read_text(encoding="utf-8"))
 
-
-# What a build cannot do yet, by the action's name.
-LEFT_OUT = ["--without", "fork"]
 
 if __name__ == "__main__":
     sys.exit(unittest.main())
