@@ -343,7 +343,7 @@ void OptionParser::add_common() {
     return true;
   })->excludes(by_time);
   duration("--warmup", o.warmup_ns, "not measured, still in the timeline [500ms; none with --operations]");
-  count("--seed", o.seed, 0, ~uint64_t{0}, "seed of every random choice");
+  count("--seed", o.seed, 0, INT64_MAX, "seed of every random choice");  // as a report can say it
   auto path = [](const char* flag, std::string& value) {
     return [flag, &value](const std::string& t) -> Result<bool> {
       const Result<bool> usable = check_output_path(flag, t);

@@ -48,6 +48,7 @@ class Torture(Cli):
     def test_bad_input_is_refused_in_one_line(self):
         for arguments, words in ((("--collector", "malloc"), ("collector", "malloc")),
                                  (("--warmup", "1s"), ("--warmup",)),
+                                 (("--seed", 1 << 63), ("--seed", "[0, 9223372036854775807]")),
                                  (("--without", "sleep"), ("--without", "'sleep'", "fork")),
                                  (("--giant", "2GiB"), ("--giant", "2GiB", "1GiB"))):
             with self.subTest(arguments=arguments):
