@@ -219,7 +219,7 @@ Any* allocate(const Body& body) {
       // No C++ type maps to conservative words: the layout is asked for by its map.
       PointerMap map;
       map.kind = MapKind::kConservative;
-      object = detail::allocate_object(register_layout(body.size * 8, map), body.size * 8);
+      object = detail::allocate_object<alignof(void*)>(register_layout(body.size * 8, map), body.size * 8);
       break;
     }
     case Kind::kKinds:
