@@ -67,6 +67,40 @@ class RandomEnds(Cli):
             self.assertEqual(done.returncode, 3, done.stderr)
             self.assertFalse(self.assert_valid(command)["complete"])
 
+    def test_a_run_that_is_killed_leaves_its_report_whole_or_not_at_all(self):
+        """And its events readable to the last whole line. Short runs, so that many die while the report is written."""
+        events, rebuilt = self.out / "events", self.out / "rebuilt.json"
+        whole = cut = 0
+        begin = time.monotonic()
+        self.run_program(*BUSY, "--duration", "20ms", "--report", self.path)
+        usual = time.monotonic() - begin  # on this machine, today: only where the deaths are spread
+        for _ in range(25):
+            for path in (self.path, events):
+                path.unlink(missing_ok=True)
+            command = [*BUSY, *self.flags(), "--sample-interval", "1ms", "--duration", f"{self.random.randrange(1, 40)}ms", "--report", str(self.path),
+                       "--events", str(events)]
+            with subprocess.Popen([str(BIN / "ballast"), *command]) as process:
+                time.sleep(self.random.uniform(0, 1.5 * usual))
+                process.kill()
+                process.wait(60)
+            if self.path.exists():
+                self.assertTrue(self.assert_valid(command)["complete"])
+                whole += 1
+            for left in self.out.glob("*.tmp.*"):
+                left.unlink()
+            if not events.exists() or b"\n" not in events.read_bytes():
+                continue
+            text = events.read_bytes()
+            done = self.run_program("import", "--format", "events", events, "-o", rebuilt, program="gcreport")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.run_program("validate", rebuilt, program="gcreport").returncode, 0, f"KEEL_SEED={SEED}")
+            report = json.loads(rebuilt.read_text(encoding="utf-8"))
+            self.assertFalse(report["complete"])
+            self.assertEqual(report["import"]["read"], text.count(b"\n"), f"every whole line, KEEL_SEED={SEED}")
+            self.assertEqual(report["import"]["unread"], 0 if text.endswith(b"\n") else 1)
+            cut += 1
+        print(f"{whole} reports whole, {cut} logs of events read", file=sys.stderr)
+
 
 if __name__ == "__main__":
     sys.exit(unittest.main())
