@@ -80,6 +80,14 @@ TEST(Utilization, ClosedFormOfOnePause) {
   EXPECT_EQ(u.longest_standstill_ns(), 10);
 }
 
+TEST(Utilization, WindowsOfTheLongestRunFit) {
+  const int64_t longest = int64_t{1} << 61;
+  const std::vector<int64_t> windows = Utilization({{1, 2, 1, 0}}, 0, longest).windows(10'000);
+  EXPECT_TRUE(std::is_sorted(windows.begin(), windows.end()));
+  EXPECT_EQ(windows.front(), 10'000);
+  EXPECT_EQ(windows.back(), longest);
+}
+
 TEST(Utilization, BoundedIsBelowTheWindowsOwnMinimumWhereLongerWindowsAreWorse) {
   // Two stops of 10, 20 apart: a window of 25 meets one of them and half of the other, one of 40 both.
   const Utilization u({{100, 110, 1, 0}, {130, 140, 1, 0}}, 0, 1000);

@@ -303,5 +303,58 @@ TEST(Import, BrokenLinesNeverBreakTheReport) {
   }
 }
 
+TEST(Import, NumbersThatDoNotFitAreNotUnderstoodAndTheRestIs) {
+  const std::string line =
+      "gc 2 @1.000s 2%: 0.026+0.39+0.10 ms clock, 0.21+0.88/0.52/0.22+0.84 ms cpu, 4->4->0 MB, 5 MB goal, 8 "
+      "P\n";
+  const std::string heap =
+      "gc 3 @2.000s 2%: 0.026+0.39+0.10 ms clock, 0.21+0.88/0.52/0.22+0.84 ms cpu, "
+      "9223372036854775807->4->0 MB, 5 MB goal, 8 P\n";
+  const std::string phase =
+      "gc 3 @2.000s 2%: 99999999999999+0.39+0.10 ms clock, 0.21+0.88/0.52/0.22+0.84 ms cpu, "
+      "4->4->0 MB, 5 MB goal, 8 P\n";
+  const json report = import_text(line + heap + phase, "gctrace");
+  EXPECT_EQ(report["cycles"].size(), 1U);
+  EXPECT_EQ(report["import"]["unread"], 2);
+}
+
+TEST(Import, PausesWhoseSumDoesNotFitAreDroppedAndCounted) {
+  std::string log;
+  for (int i = 0; i < 40; ++i)
+    log += "[300000000.000s][info][gc] GC(" + std::to_string(i) + ") Pause Full 300000000s\n";
+  const json report = import_text(log, "jvm");
+  EXPECT_GT(report["events"]["dropped"], 0);
+  EXPECT_EQ(report["events"]["dropped"].get<size_t>() + report["pauses"].size(), 40U);
+}
+
+TEST(Import, EventsTellInTheOldLogOfBoehmsDoNotTurnTimeBack) {
+  import_text(
+      "5.0 us START\n6.0 us PRE_STOP_WORLD\n--> Marking for collection #1 after 0 allocated bytes\n"
+      "7.0 us START\nGC #1 freed 0 bytes, heap 76 KiB (+ 0 KiB unmapped + 244 KiB internal)\n"
+      "Complete collection took 0 ms 1 ns\n9.0 us POST_START_WORLD\n1.0 us MARK_END\n9.5 us END\n",
+      "boehm");
+}
+
+TEST(Import, EventsThatNoRunWritesAreNotUnderstood) {
+  const std::string head =
+      R"({"schema":"keel.events","schema_version":1,"workload":{"name":7},"collector":[]})";
+  const std::string good = R"({"cycle":{"number":1,"kind":"full","trigger":"heap","begin_ns":5,"end_ns":9}})";
+  const char* const bad[] = {
+      R"({"cycle":{"number":2,"kind":"full","trigger":"heap","begin_ns":9,"end_ns":8}})",
+      R"({"cycle":{"number":1,"kind":"full","trigger":"heap","begin_ns":10,"end_ns":11}})",
+      R"({"cycle":{"number":3,"kind":"full","trigger":"heap","begin_ns":10,"end_ns":11,"surprise":1}})",
+      R"({"cycle":{"number":4,"kind":"full","trigger":"moon","begin_ns":10,"end_ns":11}})",
+      R"({"sample":{"at_ns":9223372036854775807}})",
+      R"({"pause":{"kind":"assist","begin_ns":1,"duration_ns":2,"time_to_stop_ns":3}})",
+      R"({"pause":{"kind":"nap","begin_ns":1,"duration_ns":2}})",
+  };
+  std::string log = head + "\n" + good + "\n";
+  for (const char* line : bad) log += std::string(line) + "\n";
+  log += R"({"cycle":{"x":)" + std::string(5000, '[') + std::string(5000, ']') + "}}\n";
+  const json report = import_text(log, "events");
+  EXPECT_EQ(report["cycles"].size(), 1U);
+  EXPECT_EQ(report["import"]["unread"], std::size(bad) + 1);
+}
+
 }  // namespace
 }  // namespace keel

@@ -33,15 +33,42 @@ const json& schema_json() {
   return schema;
 }
 
-// Takes the elements of the long arrays one by one and the rest at the end; keeps sums.
+// Compiled once: that costs more than checking a short report.
+struct Schemas {
+  SchemaCheck whole{schema_json()};
+  SchemaCheck cycle{schema_json()["properties"]["cycles"]["items"]};
+  SchemaCheck pause{schema_json()["properties"]["pauses"]["items"]};
+  SchemaCheck sample{schema_json()["properties"]["samples"]["items"]};
+  SchemaCheck workload{schema_json()["properties"]["workload"]};
+  SchemaCheck collector{schema_json()["properties"]["collector"]};
+  SchemaCheck environment{schema_json()["properties"]["environment"]};
+};
+
+const Schemas& schemas() {
+  static thread_local const Schemas compiled;
+  return compiled;
+}
+
+struct Single {
+  Wide count = 0;
+  Wide total = 0;
+};
+
+// What has been seen of the long arrays: sums, and the last of each.
+struct Seen {
+  std::string overlap;  // a fault if the collector is one that runs one collection at a time
+  Wide cycles = 0;
+  Wide last_end = 0;
+  Wide last_number = 0;
+  Wide last_alloc = 0;
+  Wide last_sample = 0;
+  Wide latest_pause = 0;
+  std::map<std::string, Single> singles;
+};
+
+// Takes the elements of the long arrays one by one and the rest at the end.
 class Checker {
  public:
-  Checker()
-      : whole_(schema_json()),
-        cycle_(schema_json()["properties"]["cycles"]["items"]),
-        pause_(schema_json()["properties"]["pauses"]["items"]),
-        sample_(schema_json()["properties"]["samples"]["items"]) {}
-
   /// False after the first fault.
   bool element(const std::string& array, size_t index, const json& value) {
     const std::string place = "/" + array + "/" + std::to_string(index);
@@ -53,10 +80,20 @@ class Checker {
 
   [[nodiscard]] const std::string& fault() const { return fault_; }
 
+  /// The element alone and after those before it, one collection at a time. One that is refused leaves no
+  /// trace.
+  bool accept(const std::string& array, const json& value) {
+    const Seen before = seen_;
+    if (element(array, 0, value) && seen_.overlap.empty()) return true;
+    seen_ = before;
+    fault_.clear();
+    return false;
+  }
+
   std::string finish(const json& rest) {
-    if (std::string fault = whole_.fault(rest, ""); !fault.empty()) return fault;
+    if (std::string fault = schemas_.whole.fault(rest, ""); !fault.empty()) return fault;
     keel_ = rest["collector"]["name"] == "keel";
-    if (keel_ && !overlap_.empty()) return overlap_;
+    if (keel_ && !seen_.overlap.empty()) return seen_.overlap;
     if (std::string fault = run(rest); !fault.empty()) return fault;
     if (std::string fault = totals(rest["pause_totals"]); !fault.empty()) return fault;
     if (std::string fault = latencies(rest["latency"]); !fault.empty()) return fault;
@@ -67,20 +104,21 @@ class Checker {
 
  private:
   std::string cycle(const json& c, const std::string& place) {
-    if (std::string fault = cycle_.fault(c, place); !fault.empty()) return fault;
+    if (std::string fault = schemas_.cycle.fault(c, place); !fault.empty()) return fault;
     const Wide begin = number(c, "begin_ns");
     const Wide end = number(c, "end_ns");
     if (end < begin) return place + "/end_ns: ends before it begins";
     // Only where one collection at a time is the rule; the JVM's overlap.
-    if (begin < last_end_ && overlap_.empty())
-      overlap_ = place + "/begin_ns: begins before the last cycle ended";
-    if (end < last_end_) return place + "/end_ns: ends before the last cycle ended";
+    if (begin < seen_.last_end && seen_.overlap.empty())
+      seen_.overlap = place + "/begin_ns: begins before the last cycle ended";
+    if (end < seen_.last_end) return place + "/end_ns: ends before the last cycle ended";
     const Wide n = number(c, "number");
-    if (n <= last_number_ && overlap_.empty()) overlap_ = place + "/number: not above the last cycle's";
+    if (n <= seen_.last_number && seen_.overlap.empty())
+      seen_.overlap = place + "/number: not above the last cycle's";
     if (c.contains("total_alloc_bytes")) {
       const Wide allocated = number(c, "total_alloc_bytes");
-      if (allocated < last_alloc_) return place + "/total_alloc_bytes: below the last cycle's";
-      last_alloc_ = allocated;
+      if (allocated < seen_.last_alloc) return place + "/total_alloc_bytes: below the last cycle's";
+      seen_.last_alloc = allocated;
     }
     if (c.contains("durations_ns") && c["durations_ns"].contains("mark_termination")) {
       const json& d = c["durations_ns"];
@@ -97,14 +135,14 @@ class Checker {
         }
       }
     }
-    ++cycles_;
-    last_end_ = end;
-    last_number_ = n;
+    ++seen_.cycles;
+    seen_.last_end = end;
+    seen_.last_number = n;
     return {};
   }
 
   std::string pause(const json& p, const std::string& place) {
-    if (std::string fault = pause_.fault(p, place); !fault.empty()) return fault;
+    if (std::string fault = schemas_.pause.fault(p, place); !fault.empty()) return fault;
     const Wide duration = number(p, "duration_ns");
     if (number(p, "time_to_stop_ns") > duration) return place + "/time_to_stop_ns: above duration_ns";
     if (p.contains("parts_ns")) {
@@ -116,19 +154,19 @@ class Checker {
     }
     const std::string kind = p["kind"];
     if (stops_world(kind)) {
-      Single& single = singles_[kind];
+      Single& single = seen_.singles[kind];
       ++single.count;
       single.total += duration;
     }
-    latest_pause_ = std::max(latest_pause_, number(p, "begin_ns") + duration);
+    seen_.latest_pause = std::max(seen_.latest_pause, number(p, "begin_ns") + duration);
     return {};
   }
 
   std::string sample(const json& s, const std::string& place) {
-    if (std::string fault = sample_.fault(s, place); !fault.empty()) return fault;
+    if (std::string fault = schemas_.sample.fault(s, place); !fault.empty()) return fault;
     const Wide at = number(s, "at_ns");
-    if (at < last_sample_) return place + "/at_ns: before the last sample";
-    last_sample_ = at;
+    if (at < seen_.last_sample) return place + "/at_ns: before the last sample";
+    seen_.last_sample = at;
     return {};
   }
 
@@ -141,8 +179,9 @@ class Checker {
       if (end < begin) return "/run/measured/end_ns: before begin_ns";
       if (end > wall) return "/run/measured/end_ns: after the run's end, wall_ns";
     }
-    if (last_end_ > wall) return "/run/wall_ns: the last cycle ends after it";
-    if (rest.value("complete", false) && latest_pause_ > wall) return "/run/wall_ns: a pause ends after it";
+    if (seen_.last_end > wall) return "/run/wall_ns: the last cycle ends after it";
+    if (rest.value("complete", false) && seen_.latest_pause > wall)
+      return "/run/wall_ns: a pause ends after it";
     if (run.contains("peak_rss_bytes")) {
       for (const char* other : {"rss_start_bytes", "rss_end_bytes"}) {
         if (number(run, other) > number(run, "peak_rss_bytes")) {
@@ -185,8 +224,8 @@ class Checker {
     // Every world stop is listed one by one, so both tell the same.
     for (const auto& [kind, sum] : sums) {
       if (!stops_world(kind)) continue;
-      const auto at = singles_.find(kind);
-      const Single single = at == singles_.end() ? Single{} : at->second;
+      const auto at = seen_.singles.find(kind);
+      const Single single = at == seen_.singles.end() ? Single{} : at->second;
       if (single.count != sum.count) {
         return differ("/pauses", "number of " + kind + " is not that of /pause_totals", single.count,
                       sum.count);
@@ -273,12 +312,12 @@ class Checker {
       if (std::string fault = by_size(m); !fault.empty()) return fault;
     }
     if (n("HeapReleased") > n("HeapIdle")) return "/memstats/HeapReleased: above HeapIdle";
-    if (!keel_ || cycles_ == 0) return {};
-    if (cycles_ != n("NumGC"))
-      return differ("/memstats/NumGC", "is not the number of cycles", n("NumGC"), cycles_);
+    if (!keel_ || seen_.cycles == 0) return {};
+    if (seen_.cycles != n("NumGC"))
+      return differ("/memstats/NumGC", "is not the number of cycles", n("NumGC"), seen_.cycles);
     const Wide last = n("LastGC") - number(rest["run"], "started_unix_ns");
-    if (last != last_end_)
-      return differ("/memstats/LastGC", "is not the end of the last cycle", last, last_end_);
+    if (last != seen_.last_end)
+      return differ("/memstats/LastGC", "is not the end of the last cycle", last, seen_.last_end);
     Wide sum = 0;
     for (const json& total : rest["pause_totals"]) {
       if (stops_world(total["kind"].get<std::string>())) sum += number(total, "total_ns");
@@ -304,24 +343,10 @@ class Checker {
     return {};
   }
 
-  struct Single {
-    Wide count = 0;
-    Wide total = 0;
-  };
-  SchemaCheck whole_;
-  SchemaCheck cycle_;
-  SchemaCheck pause_;
-  SchemaCheck sample_;
+  const Schemas& schemas_ = schemas();
   std::string fault_;
-  std::string overlap_;  // a fault if the collector is one that runs one collection at a time
   bool keel_ = false;
-  Wide cycles_ = 0;
-  Wide last_end_ = 0;
-  Wide last_number_ = 0;
-  Wide last_alloc_ = 0;
-  Wide last_sample_ = 0;
-  Wide latest_pause_ = 0;
-  std::map<std::string, Single> singles_;
+  Seen seen_;
 };
 
 }  // namespace
@@ -352,6 +377,25 @@ std::string first_fault(std::istream& in) {
   if (!rest) return rest.error();
   if (!checker.fault().empty()) return checker.fault();
   return checker.finish(rest.value());
+}
+
+struct ElementCheck::State {
+  Checker checker;
+};
+
+ElementCheck::ElementCheck() : state_(std::make_unique<State>()) {}
+ElementCheck::~ElementCheck() = default;
+
+bool ElementCheck::accept(const std::string& array, const json& value) {
+  return state_->checker.accept(array, value);
+}
+
+bool ElementCheck::is_section(const std::string& name, const json& value) {
+  const Schemas& all = schemas();
+  const SchemaCheck& check = name == "workload"    ? all.workload
+                             : name == "collector" ? all.collector
+                                                   : all.environment;
+  return check.fault(value, "").empty();
 }
 
 }  // namespace keel

@@ -165,8 +165,9 @@ std::vector<int64_t> Utilization::windows(int64_t from_ns) const {
   std::vector<int64_t> result;
   for (int64_t decade = from_ns; decade < length_ns(); decade *= 10) {
     for (const int64_t step : {1, 2, 5}) {
-      if (decade * step < length_ns()) result.push_back(decade * step);
+      if (decade <= (length_ns() - 1) / step) result.push_back(decade * step);
     }
+    if (decade > length_ns() / 10) break;  // the next would not fit in the longest of lengths
   }
   result.push_back(length_ns());
   return result;

@@ -28,10 +28,10 @@ Result<bool> check_outputs_differ(const std::vector<NamedOutput>& outputs);
 /// Error text if `output` leads to the regular file `input`, which is read for it.
 Result<bool> check_output_is_not_input(const NamedOutput& output, const std::string& input);
 
-/// First thing in main(). From then on a write that fails is an error of the program: a closed pipe or a file
-/// at its size limit kills it no more (SIGPIPE, SIGXFSZ), no file takes the place of a standard descriptor
-/// that is closed, and a program that would end with status 0 ends with one line and status 1 if its standard
-/// output could not all be written. `program`: as in the line; it is kept.
+/// First thing in main(); later calls change nothing. From then on a write that fails is an error of the
+/// program: a closed pipe or a file at its size limit kills it no more (SIGPIPE, SIGXFSZ), no file takes the
+/// place of a standard descriptor that is closed, and a program that would end with status 0 ends with one
+/// line and status 1 if its standard output could not all be written. `program`: as in the line; it is kept.
 void guard_standard_streams(const char* program);
 
 /// `path` leads to a regular file, or to where one would be made: other files can be put beside it.

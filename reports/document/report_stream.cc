@@ -127,6 +127,12 @@ Result<json> parse(std::istream& in, const ElementVisitor* visit) {
 
 Result<json> read_report_stream(std::istream& in, const ElementVisitor& visit) { return parse(in, &visit); }
 
+Result<json> read_json_text(std::string_view text) {
+  Consumer consumer(nullptr);
+  if (!json::sax_parse(text.begin(), text.end(), &consumer)) return Error{consumer.error()};
+  return std::move(consumer.root);
+}
+
 Result<json> read_json_file(const std::string& path) {
   const Result<std::unique_ptr<InputFile>> file = InputFile::open(path);
   if (!file) return Error{file.error()};

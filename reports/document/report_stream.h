@@ -9,6 +9,7 @@
 #include <istream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "allocator/base/result.h"
 
@@ -21,6 +22,9 @@ using ElementVisitor =
 /// The document without the elements, or what is wrong and where. After a visitor has said false the document
 /// is null.
 Result<nlohmann::json> read_report_stream(std::istream& in, const ElementVisitor& visit);
+
+/// The document in `text`, whole, with the same refusals.
+Result<nlohmann::json> read_json_text(std::string_view text);
 
 /// The whole document, with the same refusals. `path` "-": standard input. The error names the path.
 Result<nlohmann::json> read_json_file(const std::string& path);

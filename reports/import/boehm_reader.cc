@@ -87,21 +87,21 @@ class BoehmReader final : public LogReader {
     }
     if (s.accept("--> Marking for collection #")) {
       end_cycle();
-      const auto number = s.integer();
-      if (!number || *number <= 0 || !s.accept(" after ")) return false;
-      const auto bytes = s.integer();
-      if (!bytes || *bytes < 0) return false;
+      const auto number = s.count(kMost);
+      if (!number || *number == 0 || !s.accept(" after ")) return false;
+      const auto bytes = s.count(kMost);
+      if (!bytes || allocated_ > kMost) return false;
       open_ = true;
       begin_ns_ = now_ns_;
       allocated_ += *bytes;
       return true;
     }
     if (s.accept("GC #")) {
-      const auto number = s.integer();
-      if (!number || *number <= 0 || !s.accept(" freed ") || !s.integer() || !s.accept(" bytes, heap "))
+      const auto number = s.count(kMost);
+      if (!number || *number == 0 || !s.accept(" freed ") || !s.integer() || !s.accept(" bytes, heap "))
         return false;
-      const auto kib = s.integer();
-      if (!kib || *kib < 0) return false;
+      const auto kib = s.count(kMost >> 10);
+      if (!kib) return false;
       number_ = *number;
       heap_bytes_ = *kib << 10;
       return true;
@@ -109,9 +109,9 @@ class BoehmReader final : public LogReader {
     if (s.accept("World-stopped marking took ")) return take_stop(s);
     if (s.accept("In-use heap: ")) {
       if (!s.until("% (")) return false;
-      const auto pointers = s.integer();
+      const auto pointers = s.count(kMost >> 10);
       if (!pointers || !s.accept(" KiB pointers + ")) return false;
-      const auto other = s.integer();
+      const auto other = s.count(kMost >> 10);
       if (!other) return false;
       live_bytes_ = (*pointers + *other) << 10;
       return true;
@@ -134,10 +134,13 @@ class BoehmReader final : public LogReader {
     return false;
   }
 
+  // Of bytes and of collections: sums of two still fit.
+  static constexpr int64_t kMost = int64_t{1} << 60;
+
   // "0 ms 174259 ns", or "12 msecs" before 8.0.
-  static std::optional<int64_t> milliseconds_and_nanoseconds(LineScanner& s) {
+  std::optional<int64_t> milliseconds_and_nanoseconds(LineScanner& s) const {
     const auto ms = s.integer();
-    if (!ms || *ms < 0 || *ms > 1'000'000'000) return std::nullopt;
+    if (!ms || *ms < 0 || *ms > 1'000'000'000 || now_ns_ > ReportBuilder::kLatestNs) return std::nullopt;
     if (s.accept(" msecs")) return *ms * 1'000'000;
     if (!s.accept(" ms ")) return std::nullopt;
     const auto ns = s.integer();
@@ -164,7 +167,7 @@ class BoehmReader final : public LogReader {
     json cycle{{"number", number_},
                {"kind", "full"},
                {"trigger", "heap"},
-               {"begin_ns", begin_ns_},
+               {"begin_ns", std::min(begin_ns_, now_ns_)},  // later where events stand in between
                {"end_ns", now_ns_},
                {"total_alloc_bytes", allocated_},
                {"durations_ns", {{"mark", mark_ns_}}},
@@ -176,6 +179,8 @@ class BoehmReader final : public LogReader {
   }
 
   bool take_event(std::string_view name, int64_t at) {
+    if (at < last_event_ns_) return false;  // of another process, or damaged
+    last_event_ns_ = at;
     clock_ = true;
     builder_.alive(at);
     if (name == "START") {
@@ -188,7 +193,7 @@ class BoehmReader final : public LogReader {
     } else if (name == "MARK_START") {
       mark_begin_ns_ = at;
     } else if (name == "MARK_END") {
-      mark_ns_ += at - mark_begin_ns_;
+      mark_ns_ = std::min(ReportBuilder::kLatestNs, mark_ns_ + at - mark_begin_ns_);
     } else if (name == "POST_START_WORLD") {
       builder_.add_pause({"mark",
                           stop_begin_ns_,
@@ -203,7 +208,7 @@ class BoehmReader final : public LogReader {
       builder_.add_cycle({{"number", ++number_},
                           {"kind", "full"},
                           {"trigger", "heap"},
-                          {"begin_ns", begin_ns_},
+                          {"begin_ns", std::min(begin_ns_, at)},
                           {"end_ns", at},
                           {"durations_ns", {{"mark", mark_ns_}}}});
       mark_ns_ = 0;
@@ -241,6 +246,7 @@ class BoehmReader final : public LogReader {
   int64_t stop_begin_ns_ = 0;
   int64_t stop_reached_ns_ = 0;
   int64_t mark_begin_ns_ = 0;
+  int64_t last_event_ns_ = 0;
 };
 
 }  // namespace

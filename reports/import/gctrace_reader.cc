@@ -29,9 +29,14 @@ struct GcLine {
   bool forced = false;
 };
 
+// Bounds, so that a damaged line adds up to no nonsense: ten days for a phase, an exbibyte for a heap.
+constexpr double kLongestPhaseMs = 1e9;
+constexpr int64_t kMostMib = int64_t{1} << 40;
+constexpr size_t kMostParts = 8;
+
 std::optional<int64_t> milliseconds(LineScanner& s) {
   const auto value = s.decimal();
-  if (!value) return std::nullopt;
+  if (!value || *value > kLongestPhaseMs) return std::nullopt;
   return static_cast<int64_t>(std::llround(*value * 1e6));
 }
 
@@ -43,10 +48,9 @@ std::optional<GcLine> parse(std::string_view text) {
   GcLine g;
   s.accept("gc ");
   auto take = [&](int64_t& into) {
-    const auto value = s.integer();
-    if (!value || *value < 0) return false;
-    into = *value;
-    return true;
+    const auto value = s.count(kMostMib);
+    if (value) into = *value;
+    return value.has_value();
   };
   if (!take(g.number) || !s.accept(" @")) return std::nullopt;
   const auto seconds = s.decimal();
@@ -55,14 +59,14 @@ std::optional<GcLine> parse(std::string_view text) {
   if (!take(g.percent) || !s.accept("%: ")) return std::nullopt;
   do {
     const auto part = milliseconds(s);
-    if (!part) return std::nullopt;
+    if (!part || g.clock_ns.size() == kMostParts) return std::nullopt;
     g.clock_ns.push_back(*part);
   } while (s.accept("+"));
   if (!s.accept(" ms clock, ") || g.clock_ns.size() < 3) return std::nullopt;
   g.cpu_ns.emplace_back();
   for (;;) {
     const auto part = milliseconds(s);
-    if (!part) return std::nullopt;
+    if (!part || g.cpu_ns.size() > kMostParts || g.cpu_ns.back().size() == kMostParts) return std::nullopt;
     g.cpu_ns.back().push_back(*part);
     if (s.accept("/")) continue;
     if (!s.accept("+")) break;
@@ -73,12 +77,12 @@ std::optional<GcLine> parse(std::string_view text) {
       !s.accept(" MB goal, ")) {
     return std::nullopt;
   }
-  auto procs = s.integer();
+  auto procs = s.count(kMostMib);
   if (procs && s.accept(" MB stacks, ")) {
     g.stacks_mib = *procs;
-    g.globals_mib = s.integer();
+    g.globals_mib = s.count(kMostMib);
     if (!g.globals_mib || !s.accept(" MB globals, ")) return std::nullopt;
-    procs = s.integer();
+    procs = s.count(kMostMib);
   }
   if (!procs || *procs <= 0 || !s.accept(" P")) return std::nullopt;
   g.procs = *procs;
@@ -113,8 +117,11 @@ class GctraceReader final : public LogReader {
       }
       return;
     }
-    builder_.line_read();
-    add(*g);
+    if (add(*g)) {
+      builder_.line_read();
+    } else {
+      builder_.line_unread(text);
+    }
   }
 
   json finish() override {
@@ -128,7 +135,8 @@ class GctraceReader final : public LogReader {
   }
 
  private:
-  void add(const GcLine& g) {
+  // False: it lies in no time a log can have.
+  bool add(const GcLine& g) {
     if (g.number <= number_) offset_ns_ = last_end_ns_;  // another process in the same file: on one time line
     const int64_t begin = std::max(g.at_ns + offset_ns_, last_end_ns_);
     const int64_t first = g.clock_ns.front();
@@ -136,6 +144,7 @@ class GctraceReader final : public LogReader {
     int64_t middle = 0;
     for (size_t i = 1; i + 1 < g.clock_ns.size(); ++i) middle += g.clock_ns[i];
     const int64_t end = begin + first + middle + last;
+    if (end > ReportBuilder::kLatestNs) return false;
     json cpu{{"pause", total(g.cpu_ns.front()) + total(g.cpu_ns.back())}};
     for (const auto& part : g.cpu_ns) {
       if (part.size() != 3) continue;
@@ -172,6 +181,7 @@ class GctraceReader final : public LogReader {
     forced_ += g.forced ? 1 : 0;
     procs_ = std::max(procs_, static_cast<uint64_t>(g.procs));
     percent_ = static_cast<double>(g.percent);
+    return true;
   }
 
   static int64_t total(const std::vector<int64_t>& parts) {

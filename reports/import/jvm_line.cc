@@ -33,7 +33,11 @@ std::optional<int64_t> date_ns(std::string_view text) {
   if (!east && !s.accept("-")) return std::nullopt;
   const auto zone = s.integer();
   if (!zone || *zone < 0 || *zone > 2359 || !s.at_end()) return std::nullopt;
-  if (t.tm_year < 1970 || t.tm_mon < 1) return std::nullopt;
+  // Until 2200: nanoseconds since 1970 fit, whatever is added.
+  if (t.tm_year < 1970 || t.tm_year > 2200 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 ||
+      t.tm_mday > 31 || t.tm_hour > 24 || t.tm_min > 60 || t.tm_sec > 61) {
+    return std::nullopt;
+  }
   t.tm_year -= 1900;
   t.tm_mon -= 1;
   const int64_t offset = (*zone / 100 * 60 + *zone % 100) * 60 * (east ? 1 : -1);

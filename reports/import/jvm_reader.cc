@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMostId = int64_t{1} << 53;
+
 struct OpenCycle {
   int64_t begin_ns = -1;
   int64_t end_ns = -1;
@@ -189,8 +191,8 @@ class JvmReader final : public LogReader {
   bool take(const JvmLine& l, int64_t now) {
     LineScanner s(l.message);
     if (s.accept("GC(")) {
-      const auto id = s.integer();
-      if (!id || *id < 0 || !s.accept(") ")) return false;
+      const auto id = s.count(kMostId);
+      if (!id || !s.accept(") ")) return false;
       return take_of_cycle(l, *id, s.rest(), now);
     }
     if (s.accept("Safepoint \"")) return take_safepoint(s, now);
@@ -240,7 +242,7 @@ class JvmReader final : public LogReader {
       s.accept(" Sys=");
       const auto system = s.duration();
       if (!user || !system) return false;
-      c.cpu_ns = std::max<int64_t>(0, c.cpu_ns) + *user + *system;
+      c.cpu_ns = std::min(ReportBuilder::kLatestNs, std::max<int64_t>(0, c.cpu_ns) + *user + *system);
       return true;
     }
     s.skip_spaces();
@@ -288,7 +290,8 @@ class JvmReader final : public LogReader {
       return true;
     }
     c.begin_ns = std::min(c.begin_ns, std::max<int64_t>(0, now - *p.duration_ns));
-    if (p.name == "Concurrent Mark" || p.name == "Concurrent marking") c.mark_ns += *p.duration_ns;
+    if (p.name == "Concurrent Mark" || p.name == "Concurrent marking")
+      c.mark_ns = std::min(ReportBuilder::kLatestNs, c.mark_ns + *p.duration_ns);
     note_heap(c, p.heap);
     return true;
   }

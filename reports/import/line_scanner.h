@@ -10,6 +10,9 @@ namespace keel {
 
 class LineScanner {
  public:
+  /// Ten years: what is longer is no duration of a log, and its sums would not fit.
+  static constexpr double kLongestDurationNs = 3.2e17;
+
   explicit LineScanner(std::string_view text) : rest_(text) {}
 
   [[nodiscard]] std::string_view rest() const { return rest_; }
@@ -39,6 +42,14 @@ class LineScanner {
     rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
     return value;
   }
+  /// An integer from 0 to `most`; absent, and nothing taken, for any other.
+  std::optional<int64_t> count(int64_t most) {
+    const LineScanner before = *this;
+    const auto value = integer();
+    if (value && *value >= 0 && *value <= most) return value;
+    *this = before;
+    return std::nullopt;
+  }
   /// A decimal number without sign or exponent, at most 1e15.
   std::optional<double> decimal() {
     double value = 0;
@@ -57,7 +68,7 @@ class LineScanner {
       accept(" ");
       for (const auto& [unit, ns] :
            {std::pair{"ns", 1.0}, std::pair{"us", 1e3}, std::pair{"ms", 1e6}, std::pair{"s", 1e9}}) {
-        if (accept(unit) && *value * ns < 9e18) return static_cast<int64_t>(*value * ns + 0.5);
+        if (accept(unit) && *value * ns <= kLongestDurationNs) return static_cast<int64_t>(*value * ns + 0.5);
       }
     }
     *this = before;

@@ -75,7 +75,22 @@ json ReportBuilder::mmu() const {
                   Utilization(std::move(without_assists), 0, wall_ns_));
 }
 
+// Whatever a damaged log says: pauses lie within bounds, and their sum is a number.
+void ReportBuilder::drop_pauses_beyond_bounds() {
+  int64_t sum = 0;
+  const auto kept = std::remove_if(pauses_.begin(), pauses_.end(), [&](ImportedPause& p) {
+    if (p.begin_ns < 0 || p.begin_ns > kLatestNs || p.duration_ns < 0 || p.duration_ns > kLatestNs - sum)
+      return true;
+    sum += p.duration_ns;
+    if (p.time_to_stop_ns) p.time_to_stop_ns = std::clamp<int64_t>(*p.time_to_stop_ns, 0, p.duration_ns);
+    return false;
+  });
+  dropped_ += static_cast<uint64_t>(pauses_.end() - kept);
+  pauses_.erase(kept, pauses_.end());
+}
+
 json ReportBuilder::finish(const std::string& format, bool complete, bool clock) {
+  drop_pauses_beyond_bounds();
   for (const ImportedPause& p : pauses_) alive(p.begin_ns + p.duration_ns);
   for (const json& c : cycles_) alive(c["end_ns"].get<int64_t>());
   std::stable_sort(pauses_.begin(), pauses_.end(),
@@ -103,7 +118,7 @@ json ReportBuilder::finish(const std::string& format, bool complete, bool clock)
   out["samples"] = samples_;
   out["latency"] = json::object();
   if (clock && !pauses_.empty() && wall_ns_ > 0) out["mmu"] = mmu();
-  out["events"] = {{"recorded", pauses_.size() + cycles_.size() + samples_.size()}, {"dropped", 0}};
+  out["events"] = {{"recorded", pauses_.size() + cycles_.size() + samples_.size()}, {"dropped", dropped_}};
   out["import"] = {{"format", format},    {"lines", lines_},   {"read", read_},
                    {"ignored", ignored_}, {"unread", unread_}, {"clock", clock}};
   if (unread_ != 0) out["import"]["unread_lines"] = unread_lines_;

@@ -39,6 +39,8 @@ class ReportBuilder {
   void add_cycle(nlohmann::json cycle) { cycles_.push_back(std::move(cycle)); }
   void add_sample(nlohmann::json sample) { samples_.push_back(std::move(sample)); }
   void set_thread_count(uint64_t threads) { threads_ = threads; }
+  /// No log goes on for longer, and no sum of its times is above: 73 years. What ends later is not taken.
+  static constexpr int64_t kLatestNs = int64_t{1} << 61;
   /// The log has been alive at `at_ns`.
   void alive(int64_t at_ns) { wall_ns_ = std::max(wall_ns_, at_ns); }
 
@@ -53,6 +55,7 @@ class ReportBuilder {
   nlohmann::json finish(const std::string& format, bool complete, bool clock);
 
  private:
+  void drop_pauses_beyond_bounds();
   [[nodiscard]] nlohmann::json pause_json(const ImportedPause& pause) const;
   [[nodiscard]] nlohmann::json totals() const;
   [[nodiscard]] nlohmann::json mmu() const;
@@ -63,6 +66,7 @@ class ReportBuilder {
   uint64_t ignored_ = 0;
   uint64_t unread_ = 0;
   uint64_t threads_ = 1;
+  uint64_t dropped_ = 0;  // pauses that lie in no time a log can have
   int64_t wall_ns_ = 0;
   std::vector<ImportedPause> pauses_;
   std::vector<nlohmann::json> cycles_;

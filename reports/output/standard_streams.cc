@@ -53,6 +53,7 @@ void take_closed_descriptors() {
 }  // namespace
 
 void guard_standard_streams(const char* program) {
+  if (*g_program != 0) return;
   g_program = program;
   take_closed_descriptors();
   std::signal(SIGPIPE, SIG_IGN);

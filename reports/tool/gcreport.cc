@@ -1,6 +1,5 @@
-// gcreport: what a run, or many runs of many collectors, say. The command line; the work is in the files
-// beside it and in reports/analysis, import and export.
-#include <CLI/CLI.hpp>
+// gcreport: what a run, or many runs of many collectors, say. Reads what the command line (command_line.h)
+// names and hands it to the files beside it and to reports/analysis, import and export.
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,7 +11,7 @@
 #include "reports/document/report_stream.h"
 #include "reports/export/export.h"
 #include "reports/import/import.h"
-#include "reports/recorder/build_facts.h"
+#include "reports/tool/command_line.h"
 #include "reports/tool/compare.h"
 #include "reports/tool/html_page.h"
 #include "reports/tool/progress.h"
@@ -55,13 +54,6 @@ void check_read(const InputFile& file) {
   if (const Result<bool> read = file.check(); !read) bad_input(read.error());
 }
 
-void check_not_input(const std::string& output, const std::vector<std::string>& inputs) {
-  for (const std::string& input : inputs) {
-    if (const Result<bool> other = check_output_is_not_input({"-o", output}, input); !other)
-      bad_input(other.error());
-  }
-}
-
 // A report this tool may read figures from: right schema, right version, valid.
 json load(const std::string& path) {
   Result<json> report = read_report_file(path);
@@ -88,16 +80,14 @@ int validate(const std::vector<std::string>& files) {
   return status;
 }
 
-int import(const std::string& path, const std::string& format, const std::string& workload,
-           const std::string& output) {
-  if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
-  check_not_input(output, {path});
+int import(const GcreportCommand& c) {
+  const std::string& path = c.files[0];
   const std::unique_ptr<InputFile> file = open_input(path);
-  const Result<json> report = import_log(file->stream(), format, workload);
+  const Result<json> report = import_log(file->stream(), c.format, c.workload);
   check_read(*file);
   if (!report) bad_input("'" + path + "': " + report.error());
   const json& counts = report.value()["import"];
-  if (const Result<bool> written = write_report(report.value(), output); !written)
+  if (const Result<bool> written = write_report(report.value(), c.output); !written)
     not_written(written.error());
   std::cerr << "gcreport: " << counts.value("lines", 0) << " lines of " << counts.value("format", "?") << ", "
             << counts.value("read", 0) << " read, " << counts.value("ignored", 0) << " known and ignored, "
@@ -108,14 +98,11 @@ int import(const std::string& path, const std::string& format, const std::string
   return 0;
 }
 
-int export_to(const std::vector<std::string>& files, const std::string& format, const ExportOptions& options,
-              const std::string& output) {
-  if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
-  check_not_input(output, files);
+void export_to(const GcreportCommand& c) {
   std::vector<json> reports;
-  for (const std::string& file : files) reports.push_back(load(file));
-  write_output(output, [&](std::ostream& out) { return export_reports(format, reports, options, out); });
-  return 0;
+  for (const std::string& file : c.files) reports.push_back(load(file));
+  write_output(c.output,
+               [&](std::ostream& out) { return export_reports(c.format, reports, c.exporting, out); });
 }
 
 // The group of a report under --by: what tables call it, a few short names, or a JSON pointer.
@@ -172,102 +159,64 @@ std::vector<Side> two_sides(const std::vector<std::string>& a, const std::vector
   return sides;
 }
 
+void compare(const GcreportCommand& c) {
+  const std::vector<Side> sides = c.by.empty() ? two_sides(c.files, c.others) : sides_by(c.files, c.by);
+  const Result<ComparisonSet> set = compare_sides(sides, !c.by.empty(), c.anyway);
+  if (!set) bad_input(set.error());
+  write_output(c.output, [&](std::ostream& out) -> Result<bool> {
+    if (c.form == GcreportCommand::Form::kHtml) return write_html_page(out, sides, set.value());
+    if (c.form == GcreportCommand::Form::kJson) {
+      out << comparison_json(set.value()).dump(1) << "\n";
+    } else {
+      print_comparison(out, set.value(), c.form == GcreportCommand::Form::kMarkdown);
+    }
+    return true;
+  });
+}
+
+void summary(const GcreportCommand& c) {
+  std::vector<json> reports;
+  for (const std::string& file : c.files) reports.push_back(load(file));
+  write_output("-", [&](std::ostream& out) -> Result<bool> {
+    print_summary(out, reports, c.form == GcreportCommand::Form::kMarkdown);
+    return true;
+  });
+}
+
+int run(const GcreportCommand& c) {
+  switch (c.kind) {
+    case GcreportCommand::Kind::kText:
+      std::cout << c.text;
+      return 0;
+    case GcreportCommand::Kind::kSummary:
+      summary(c);
+      return 0;
+    case GcreportCommand::Kind::kValidate:
+      return validate(c.files);
+    case GcreportCommand::Kind::kImport:
+      return import(c);
+    case GcreportCommand::Kind::kExport:
+      export_to(c);
+      return 0;
+    case GcreportCommand::Kind::kCompare:
+      compare(c);
+      return 0;
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   guard_standard_streams("gcreport");
-  CLI::App app("What runs say: summary, comparison with statistics, validation, other people's logs.",
-               "gcreport");
-  app.set_version_flag("--version", std::string("gcreport (keel ") + kVersion + ", commit " + kCommit + ")");
-  app.require_subcommand(1);
-  std::vector<std::string> files;
-  std::vector<std::string> others;
-  std::string by;
-  std::string format = "auto";
-  std::string workload;
-  std::string output = "-";
-  std::string log;
-  bool markdown = false;
-  bool as_json = false;
-  bool as_html = false;
-  bool anyway = false;
-  CLI::App* summary_command = app.add_subcommand("summary", "one run on one screen; several side by side");
-  summary_command->add_option("reports", files, "reports")->required();
-  summary_command->add_flag("--markdown", markdown, "a Markdown table");
-  CLI::App* compare_command = app.add_subcommand(
-      "compare", "any number of runs a side, matched by workload and arguments, with statistics");
-  compare_command->add_option("reports", files, "runs of side A (or of all sides with --by)")->required();
-  compare_command->add_option("--vs", others, "runs of side B");
-  compare_command->add_option(
-      "--by", by,
-      "group by label, collector, gogc, ballast, barrier, transitions, goal, threads, roots, workload "
-      "or a JSON pointer; each against the first");
-  compare_command->add_flag("--markdown", markdown, "a Markdown table");
-  compare_command->add_flag("--json", as_json, "JSON");
-  compare_command->add_flag("--html", as_html, "a self-contained page with interactive charts");
-  compare_command->add_option("-o,--output", output, "a file; - is standard output [-]");
-  compare_command->add_flag("--anyway", anyway, "even if the machines or the workloads differ");
-  CLI::App* validate_command =
-      app.add_subcommand("validate", "against the schema and the identities between fields");
-  validate_command->add_option("reports", files, "reports; - is standard input")->required();
-  CLI::App* import_command = app.add_subcommand("import", "another collector's log as a report");
-  import_command->add_option("log", log, "a file, or - for standard input")->required();
-  import_command->add_option("--format", format, "gctrace, jvm, boehm, events or auto [auto]")
-      ->check(CLI::IsMember({"gctrace", "jvm", "boehm", "events", "auto"}));
-  import_command->add_option("--workload", workload,
-                             "what the report calls the program, to match it in compare");
-  import_command->add_option("-o,--output", output, "the report; - is standard output [-]");
-  ExportOptions export_options;
-  CLI::App* export_command = app.add_subcommand("export", "a report in another tool's format");
-  export_command->add_option("reports", files, "reports; only benchfmt takes more than one")->required();
-  export_command->add_option("--format", format, "perfetto, csv, benchfmt, hgrm or openmetrics")
-      ->required()
-      ->check(CLI::IsMember(export_formats()));
-  export_command->add_option("--table", export_options.table, "of csv: cycles, pauses or samples [cycles]");
-  export_command->add_option("--histogram", export_options.histogram,
-                             "of hgrm: requests, metered, hiccup or a kind of pause [the first there is]");
-  export_command->add_option("-o,--output", output, "a file; - is standard output [-]");
+  const Result<GcreportCommand> command = read_command_line({argv + 1, argv + argc});
+  if (!command) bad_input(command.error());
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& e) {
-    return app.exit(e);
-  } catch (const CLI::Error& e) {
-    bad_input(e.what());
-  }
-  try {
-    if (*summary_command) {
-      std::vector<json> reports;
-      for (const std::string& file : files) reports.push_back(load(file));
-      write_output("-", [&](std::ostream& out) -> Result<bool> {
-        print_summary(out, reports, markdown);
-        return true;
-      });
-      return 0;
-    }
-    if (*validate_command) return validate(files);
-    if (*export_command) return export_to(files, format, export_options, output);
-    if (*import_command) return import(log, format, workload, output);
-    if (const Result<bool> writable = check_output_path("-o", output); !writable) bad_input(writable.error());
-    check_not_input(output, files);
-    check_not_input(output, others);
-    if (others.empty() == by.empty()) bad_input("compare needs either --vs or --by");
-    const std::vector<Side> sides = by.empty() ? two_sides(files, others) : sides_by(files, by);
-    const Result<ComparisonSet> set = compare_sides(sides, !by.empty(), anyway);
-    if (!set) bad_input(set.error());
-    if (static_cast<int>(as_json) + static_cast<int>(as_html) + static_cast<int>(markdown) > 1) {
-      bad_input("--markdown, --json and --html: one of them");
-    }
-    write_output(output, [&](std::ostream& out) -> Result<bool> {
-      if (as_html) return write_html_page(out, sides, set.value());
-      if (as_json) {
-        out << comparison_json(set.value()).dump(1) << "\n";
-      } else {
-        print_comparison(out, set.value(), markdown);
-      }
-      return true;
-    });
+    return run(command.value());
   } catch (const json::exception& e) {
     bad_input(std::string("a report lacks what is needed: ") + e.what());
+  } catch (const std::bad_alloc&) {
+    std::cerr << "gcreport: out of memory\n";
+    return 3;
   }
-  return 0;
 }

@@ -2,9 +2,11 @@
 #include "workloads/common/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 
 #include "allocator/base/machine.h"
 #include "allocator/base/units.h"
@@ -440,35 +442,48 @@ Result<bool> OptionParser::check_collector() const {
 }
 
 CommonOptions OptionParser::parse(int argc, char** argv) {
-  try {
-    app_->parse(argc, argv);
-  } catch (const CLI::Success& e) {
-    std::exit(app_->exit(e));
-  } catch (const CLI::Error& e) {
-    exit_bad_input(name_, e.what());
+  const Result<Parsed> parsed = try_parse({argv + 1, argv + argc});
+  if (!parsed) exit_bad_input(name_, parsed.error());
+  if (!parsed.value().text.empty()) {
+    std::fputs(parsed.value().text.c_str(), stdout);
+    std::exit(0);
   }
-  if (const Result<bool> ok = check_collector(); !ok) exit_bad_input(name_, ok.error());
-  if (const Result<bool> differ = check_outputs_differ({{"--report", options_.report_path},
-                                                        {"--events", options_.events_path},
-                                                        {"--trace", options_.trace_path}});
-      !differ) {
-    exit_bad_input(name_, differ.error());
-  }
-  if (options_.sample_interval_ns < 1'000'000) {
-    exit_bad_input(name_, "option --sample-interval: " + std::to_string(options_.sample_interval_ns) +
-                              "ns is below 1ms");
-  }
-  if (options_.collector != Collector::kKeel) {
+  if (parsed.value().options.collector != Collector::kKeel) {
     for (const std::string& note : notes_) {
       std::fprintf(stderr, "%s: note: %s is set and does not apply to --collector %s\n", name_.c_str(),
                    note.c_str(), to_string(options_.collector));
     }
   }
+  return parsed.value().options;
+}
+
+Result<OptionParser::Parsed> OptionParser::try_parse(std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+  try {
+    app_->parse(std::move(arguments));
+  } catch (const CLI::Success& e) {
+    std::ostringstream text;
+    app_->exit(e, text, text);
+    return Parsed{{}, text.str()};
+  } catch (const CLI::Error& e) {
+    return Error{e.what()};
+  }
+  if (const Result<bool> ok = check_collector(); !ok) return Error{ok.error()};
+  if (const Result<bool> differ = check_outputs_differ({{"--report", options_.report_path},
+                                                        {"--events", options_.events_path},
+                                                        {"--trace", options_.trace_path}});
+      !differ) {
+    return Error{differ.error()};
+  }
+  if (options_.sample_interval_ns < 1'000'000) {
+    return Error{"option --sample-interval: " + std::to_string(options_.sample_interval_ns) +
+                 "ns is below 1ms"};
+  }
   if (options_.operations != 0 && app_->count("--warmup") == 0) options_.warmup_ns = 0;
   if (options_.anonymous) {
     for (const char* path : {"report", "events", "trace", "keys"}) options_.arguments.erase(path);
   }
-  return options_;
+  return Parsed{options_, ""};
 }
 
 }  // namespace keel

@@ -71,6 +71,12 @@ class OptionParser {
   /// Parses and checks. Exit statuses: 0 after --help and --version, 2 for bad input, with one line on
   /// stderr. Returns only if the run may go on. Flags that the collector does not know are refused.
   CommonOptions parse(int argc, char** argv);
+  struct Parsed {
+    CommonOptions options;
+    std::string text;  // not empty: of --help or --version, to be printed, and that is all
+  };
+  /// The same for `arguments`, without the program's name, and without an end. Once.
+  Result<Parsed> try_parse(std::vector<std::string> arguments);
 
   /// For programs that count repetitions: unless --operations or --duration was given, every thread does this
   /// many.
