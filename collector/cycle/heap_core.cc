@@ -374,11 +374,29 @@ void HeapCore::record_pause(Mutator& self, PauseKind kind, int64_t begin_ns) {
   config.listener->on_pause(self.listener_data_, pause);
 }
 
-// Memory is out: a whole collection, with its sweep, before the allocation is tried again.
-void HeapCore::collect_for_room(Mutator& self) {
-  const int64_t begin = now_ns();
-  blocking([this] { cycle->collect(); });
-  record_pause(self, PauseKind::kAllocationStall, begin);
+// What `take` takes, or nothing: then two collections that began after the request have not made room for it.
+// Two, because what a finalizer held goes with the second.
+template <typename Take>
+auto HeapCore::take_room(Mutator& self, Take&& take) {
+  int64_t begin = 0;
+  auto taken = decltype(take()){};
+  while (room.shut()) {
+    if (begin == 0) begin = now_ns();
+    blocking([this] { room.wait_until_open(); });
+  }
+  taken = take();  // no safepoint since the look at the gate [room.gate]
+  if (!taken) {
+    if (begin == 0) begin = now_ns();
+    RoomQueue::Place place(room);
+    blocking([&place] { place.wait_for_turn(); });
+    taken = take();
+    for (int attempt = 0; !taken && attempt < 2; ++attempt) {
+      blocking([this] { cycle->collect(); });
+      taken = take();
+    }
+  }
+  if (begin != 0) record_pause(self, PauseKind::kAllocationStall, begin);
+  return taken;
 }
 
 void HeapCore::stress(Mutator& self) {
@@ -419,11 +437,7 @@ void HeapCore::refill(Mutator& self, LayoutId layout) {
   if (config.debug.stress != 0) stress(self);
   pay(self);
   if (!marking.load(std::memory_order_relaxed)) sweep_share(self, kPageBytes);
-  size_t bytes = self.cache_.refill(layout);
-  for (int attempt = 0; bytes == 0 && attempt < 2; ++attempt) {
-    collect_for_room(self);
-    bytes = self.cache_.refill(layout);
-  }
+  const size_t bytes = take_room(self, [&] { return self.cache_.refill(layout); });
   if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes, kDoesNotFit);
   take_counts(self);
   account(self, layout_of(layout), bytes);
@@ -434,11 +448,7 @@ void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
   if (bytes > memory.table().range_bytes()) throw_out_of_memory(bytes, "is more than the heap has addresses");
   if (config.debug.stress != 0) stress(self);
   pay(self);
-  void* object = self.cache_.allocate_large(layout, bytes);
-  for (int attempt = 0; object == nullptr && attempt < 2; ++attempt) {
-    collect_for_room(self);
-    object = self.cache_.allocate_large(layout, bytes);
-  }
+  void* object = take_room(self, [&] { return self.cache_.allocate_large(layout, bytes); });
   if (object == nullptr) throw_out_of_memory(bytes, kDoesNotFit);
   take_counts(self);
   account(self, layout_of(layout), round_up(bytes, kPageBytes));

@@ -13,6 +13,7 @@
 #include "collector/api/heap.h"
 #include "collector/cycle/cycle.h"
 #include "collector/cycle/memory_keeper.h"
+#include "collector/cycle/room_queue.h"
 #include "collector/finalize/finalizer_queue.h"
 #include "collector/finalize/special_table.h"
 #include "collector/mark/mark_workers.h"
@@ -91,6 +92,7 @@ class HeapCore {
   Pacer pacer;
   AllocationTotals allocated;
   MemoryKeeper keeper;
+  RoomQueue room;
   Atomic<uint64_t> gathered_assist_ns{0};  // of this cycle, relaxed [stats]
   Atomic<uint64_t> assist_scan_bytes{0};
   Atomic<uint64_t> next_cycle_bytes{0};  // allocated by threads that are in the next cycle already
@@ -128,7 +130,8 @@ class HeapCore {
   void account(Mutator& self, const Layout& layout, uint64_t bytes);
   void sweep_share(Mutator& self, uint64_t bytes);
   void record_pause(Mutator& self, PauseKind kind, int64_t begin_ns);
-  void collect_for_room(Mutator& self);
+  template <typename Take>
+  auto take_room(Mutator& self, Take&& take);
   void pay(Mutator& self);
   bool wait_for_work(Mutator& self);
   void wait_for_mark(Mutator& self);

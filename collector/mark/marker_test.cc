@@ -140,9 +140,10 @@ TEST(GreyChunks, AreAllHandedInWhenThereAreSeveral) {
   MutatorScope scope(heap);
   std::vector<Root<Unit>> roots;
   for (size_t i = 0; i < 2 * GreyChunk::kCapacity; ++i) {
-    roots.emplace_back(make<Unit>());
-    roots.back()->value = make<Leaf>();
-    roots.back()->value->word = i;
+    PreciseLocal<Unit> unit = make<Unit>();
+    unit->value = make<Leaf>();
+    unit->value->word = i;
+    roots.emplace_back(unit.get());
   }
   heap.collect();
   for (size_t i = 0; i < roots.size(); ++i) ASSERT_EQ(roots[i]->value->word, i);
