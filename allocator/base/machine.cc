@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -128,6 +130,40 @@ bool pin_to_core(int core) {
   CPU_ZERO(&set);
   CPU_SET(core, &set);
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+bool set_time_slice(int64_t ns) {
+  // struct sched_attr of the kernel; the C library has none.
+  struct Attributes {
+    uint32_t size = sizeof(Attributes);
+    uint32_t policy = SCHED_OTHER;
+    uint64_t flags = 0;
+    int32_t nice = 0;
+    uint32_t priority = 0;
+    uint64_t slice_ns = 0;  // sched_runtime
+    uint64_t deadline = 0;
+    uint64_t period = 0;
+  } attributes;
+  constexpr uint64_t kKeepPolicy = 8;  // SCHED_FLAG_KEEP_POLICY
+  static_assert(sizeof(Attributes) == 48, "version 0 of the structure");
+  attributes.flags = kKeepPolicy;
+  attributes.nice = getpriority(PRIO_PROCESS, 0);
+  attributes.slice_ns = static_cast<uint64_t>(ns);
+  return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+}
+
+ThreadActivity thread_activity(int thread) {
+  ThreadActivity activity;
+  const std::string folder = "/proc/self/task/" + std::to_string(thread);
+  std::ifstream times(folder + "/schedstat");
+  times >> activity.cpu_ns;
+  std::ifstream file(folder + "/stat");
+  std::string line;
+  std::getline(file, line);
+  // The name is in parentheses and may hold anything; the state follows.
+  const size_t end = line.rfind(')');
+  activity.runnable = end != std::string::npos && end + 2 < line.size() && line[end + 2] == 'R';
+  return activity;
 }
 
 ProcessMemory process_memory() {

@@ -24,9 +24,16 @@ enum class RacePoint : uint8_t {
   kLeavingBlocking,             // a thread wants to leave a blocking region
   kGreyChunkTaken,              // a marker has taken a chunk with work out of the pool
   kOverflowRescanBegins,        // cycle thread, world stopped: about to rescan flagged spans
+  kChunkPopped,                 // a thread has read what is below the top chunk, not yet taken the top
+  kBecameIdle,                  // a participant is not busy any more and has not looked who waits for that
+  kAboutToWaitForWork,          // a worker has seen no work and is about to sleep
+  kAboutToWaitForQuiet,         // the cycle thread has seen somebody busy and is about to sleep
+  kWorkerAboutToRest,           // a worker has seen no reason to go all out and is about to sleep
+  kDebtorJoined,                // a mutator waits for credit and has not looked whether there is some
+  kDebtorAboutToSleep,          // it has looked, and is about to sleep
   kBeforeQuietInStop,           // cycle thread, world stopped: about to wait until nothing is grey
   kWorkerBecomesBusy,           // a mark worker has seen work in the pool, and does not count as busy yet
-  kWorkerIsBusy,                // it does, and has taken nothing yet
+  kWorkerIsBusy,                // it does, if there still was some, and has taken nothing yet
   kMarkingIsOver,               // cycle thread: nothing is grey, the marks are about to be finished
   kAfterOverflowInStop,         // cycle thread, world stopped: has seen to flagged spans
   kWeakGateSeen,                // a weak pointer is being locked: the gate has been read, nothing shaded yet

@@ -144,8 +144,8 @@ class Mutator {
   uintptr_t stopped_sp_ = 0;      // owner: before it stands; then the collector's to read
   void* fake_stack_ = nullptr;    // AddressSanitizer's, of this thread
   double assist_debt_ = 0;        // bytes of scan work owed; owner only
-  int64_t stall_left_ns_ = 0;     // what it may still wait in this cycle
   uint64_t unlooked_bytes_ = 0;   // allocated since this thread looked at the memory limit
+  uint64_t unrevised_bytes_ = 0;  // and since it adjusted the assist ratio
   uint64_t stress_left_ = 0;
   uint32_t weak_cycle_ = 0;   // the last mark that this thread knows to be over: binds Weak::lock()
   uint64_t black_bytes_ = 0;  // born marked in this cycle; taken by the collector while it holds the thread

@@ -7,6 +7,8 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/futex.h"
+#include "allocator/base/machine.h"
 #include "allocator/base/race_points.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/world/probes.h"
@@ -15,6 +17,8 @@ namespace keel {
 namespace {
 // The cycle thread looks at the pace of marking this often.
 constexpr int64_t kReviseNs = 1'000'000;
+// The shortest time slice that the system gives.
+constexpr int64_t kShortSliceNs = 100'000;
 // With stacks that stay grey and no stops: so many rounds of rescanning, then one stop after all.
 constexpr uint32_t kMostRescanRounds = 8;
 }  // namespace
@@ -60,14 +64,16 @@ void Cycle::collect() {
 }
 
 void Cycle::wait_until_marking(int64_t limit_ns) {
-  const int64_t end = now_ns() + limit_ns;
-  MutexLock lock(mu_);
-  while (request_pending_.load(std::memory_order_relaxed) && !core_.marking.load(std::memory_order_relaxed)) {
-    const int64_t left = end - now_ns();
-    if (left <= 0) return;
-    // Marking begins without this lock: a wake-up may be missed, so look again soon.
-    done_.wait_for(mu_, std::min(left, kReviseNs));
-  }
+  const uint32_t seen = news_.load(std::memory_order_acquire);
+  if (!requested() || core_.marking.load(std::memory_order_relaxed)) return;
+  futex_wait(news_, seen, limit_ns);
+}
+
+// [cycle.news] release, with the acquire above: who saw the word as it was sees what has changed since, or
+// wakes.
+void Cycle::tell_news() {
+  news_.fetch_add(1, std::memory_order_release);
+  futex_wake_all(news_);
 }
 
 void Cycle::run_between(const std::function<void()>& work) {
@@ -90,6 +96,8 @@ void Cycle::run_stopped(const std::function<void()>& work) {
 
 void Cycle::run() {
   pthread_setname_np(pthread_self(), "keel-cycle");
+  // It needs little, and mutators wait for it.
+  set_time_slice(kShortSliceNs);
   int64_t last_end_ns = now_ns();
   for (;;) {
     CycleTrigger trigger = CycleTrigger::kHeap;
@@ -135,6 +143,7 @@ void Cycle::run() {
     MutexLock lock(mu_);
     if (sweep_now) swept_ = begun_;
     request_pending_.store(false, std::memory_order_relaxed);
+    tell_news();
     done_.notify_all();
   }
 }
@@ -181,7 +190,7 @@ void Cycle::prepare(CycleRecord& record) {
   core_.gathered_assist_ns.store(0, std::memory_order_relaxed);
   core_.assist_scan_bytes.store(0, std::memory_order_relaxed);
   core_.next_cycle_bytes.store(0, std::memory_order_relaxed);
-  core_.pool.take_found_work();
+  core_.pool.take_found();
   core_.specials.gate().open();
   marker_.begin_cycle();
 }
@@ -197,7 +206,8 @@ void Cycle::begin_pacing(CycleRecord& record) {
   record.expected_scan_bytes = core_.pacer.expected_scan_bytes();
   record.cons_mark = core_.pacer.cons_mark();
   KEEL_PROBE3(mark_begin, record.number, record.heap_begin_bytes, record.heap_goal_bytes);
-  done_.notify_all();
+  core_.assists.open();
+  tell_news();
 }
 
 void Cycle::scan_root_table() {
@@ -214,17 +224,13 @@ void Cycle::scan_root_table() {
 // True after a round that found nothing, false if stacks that stay grey have been rescanned often enough.
 bool Cycle::mark_until_quiet(CycleRecord& record) {
   for (;;) {
-    while (!core_.pool.wait_until_quiet(kReviseNs)) {
-      revise(record);
-      if (core_.pool.empty()) core_.workers->help_idle_threads();
-    }
+    while (!core_.pool.wait_until_quiet(kReviseNs)) revise(record);
     core_.specials.gate().begin_closing();
-    core_.pool.take_found_work();
-    if (!core_.pool.quiet()) continue;
+    if (!core_.pool.take_found().quiet) continue;
     ++record.termination_rounds;
     if (defect(Defect::kSweptBeforeAcknowledged)) core_.memory.sweep_one(core_.memory.cycle() + 1);
     core_.world.handshake([this](Mutator& m) { core_.hand_in_grey(m, rescans_in_rounds()); });
-    if (core_.pool.take_found_work() == 0 && core_.pool.quiet()) return true;
+    if (core_.pool.take_found().nothing()) return true;
     if (defect(Defect::kEndsAfterOneRound)) return true;
     if (rescans_in_rounds() && record.termination_rounds >= kMostRescanRounds) return false;
   }
@@ -234,24 +240,32 @@ void Cycle::revise(CycleRecord& record) {
   core_.keeper.update_goal();
   core_.keeper.update_limiter();
   record.limiter_active = record.limiter_active || core_.keeper.limiting();
-  core_.pacer.revise(core_.workers->scanned_bytes() +
-                     core_.assist_scan_bytes.load(std::memory_order_relaxed));
+  core_.revise_ratio();
 }
 
-// With the world stopped: marks until nothing is grey, flagged spans included. The flags are looked at when
-// the pool is quiet and not before: a worker that is busy can still put one up, and has nothing to hand in
-// then. [rule 5]
+// What the pool has, on the cycle thread.
+void Cycle::help_marking() {
+  if (!core_.pool.try_become_busy()) return;
+  marker_.drain(~uint64_t{0});
+  marker_.flush();
+  core_.pool.become_idle();
+}
+
+// With the world stopped: marks until nothing is grey, flagged spans included. The cycle thread marks itself
+// and workers join in, so that nothing waits for them to get a core. The flags are looked at when the pool is
+// quiet and not before: a worker that is busy can still put one up, and has nothing to hand in then. [rule 5]
 void Cycle::drain_stopped(CycleRecord& record) {
   core_.workers->set_all_out(true);
   for (;;) {
+    help_marking();
     race_point(RacePoint::kBeforeQuietInStop);
-    while (!core_.pool.wait_until_quiet(kReviseNs)) revise(record);
+    if (!core_.pool.wait_until_quiet(kReviseNs)) continue;
     if (!core_.pool.overflowed()) break;
     ++record.grey_overflows;
     rescan_overflowed();
   }
   core_.workers->set_all_out(false);
-  core_.pool.take_found_work();
+  core_.pool.take_found();
 }
 
 // The pool was full at some time: scan the marked objects of every flagged span, with the world stopped,
@@ -267,15 +281,15 @@ void Cycle::rescan_overflowed() {
     });
   } while (core_.pool.overflowed());
   core_.pool.become_idle();
-  core_.pool.take_found_work();
+  core_.pool.take_found();
 }
 
-// Before marks become allocation bits: what is grey now would be freed. A pool that is empty with no span
-// flagged, and every buffer handed in, is all there is [rules 2, 5]. Not that it is quiet: a worker that saw
-// work, was preempted and finds it done by others when it runs again is busy for a moment with nothing.
+// Before marks become allocation bits: what is grey now would be freed. A pool that is quiet with no span
+// flagged, and every buffer handed in, is all there is [rules 2, 5]. Once quiet it stays so: who wants work
+// from the pool does not become busy when there is none, however late it comes [grey.state].
 void Cycle::check_nothing_is_grey() {
   race_point(RacePoint::kMarkingIsOver);
-  KEEL_CHECK(core_.pool.empty(), "cycle %u: marking ends with grey work in the pool",
+  KEEL_CHECK(core_.pool.quiet(), "cycle %u: marking ends with grey work in the pool",
              core_.memory.cycle() + 1);
   KEEL_CHECK(!core_.pool.overflowed(), "cycle %u: marking ends with a span flagged",
              core_.memory.cycle() + 1);

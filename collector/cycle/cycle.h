@@ -101,6 +101,8 @@ class Cycle {
   void scan_root_table();
   bool mark_until_quiet(CycleRecord& record);
   void revise(CycleRecord& record);
+  void tell_news();
+  void help_marking();
   void drain_stopped(CycleRecord& record);
   void rescan_overflowed();
   void check_nothing_is_grey();
@@ -173,6 +175,7 @@ class Cycle {
 
   // relaxed [cycle.request]: saves mutators the lock once a request is in; the lock decides.
   Atomic<bool> request_pending_{false};
+  Atomic<uint32_t> news_{0};  // futex word: marking has begun, or a request is over
   Atomic<uint32_t> completed_{0};
   Atomic<uint32_t> forced_{0};
   Atomic<uint64_t> pause_total_ns_{0};

@@ -17,13 +17,15 @@ namespace {
 // An assist does at least this much scan work, so that entering it pays; what it does beyond the debt is
 // credit. measured: 16 KiB is ~10 us on the reference machine, small against a time slice.
 constexpr double kAssistQuantum = 16 * 1024;
-// Debt that no work was found for is kept, up to this.
-constexpr double kMostDebt = 1 << 20;
-// How long a mutator waits in one cycle, all in all, when the heap is past its goal and marking does not get
-// on: enough for a thread that must be scheduled first, and no more, since a cycle may also wait for a
-// mutator that is away from its safepoints, and that must not stop the others.
-constexpr int64_t kMostStallNs = 20'000'000;
+// How much a mutator allocates while marking before it adjusts the assist ratio: the cycle thread, which does
+// so every millisecond, may wait for a core (Go: every span).
+constexpr uint64_t kReviseBytes = 32 * kKiB;
+// A mutator that waits looks again this often: whether there is something it can scan itself, and whether the
+// collector is waiting for another one.
 constexpr int64_t kLookAgainNs = 1'000'000;
+// Those who wait for the collector go on when it has been waiting for one mutator for so long: that one is
+// away from its safepoints, and must not stop the others.
+constexpr int64_t kMostAbsenceNs = 20'000'000;
 // Under stress, holes are this small, so that the slow path runs often.
 constexpr uint32_t kStressHoleSlots = 8;
 constexpr const char* kDoesNotFit = "does not fit after a collection";
@@ -45,13 +47,6 @@ uint64_t scannable_bytes(const Layout& layout, uint64_t bytes) {
   return bytes / layout.slot_bytes * layout.prefix_words * kWordBytes;
 }
 
-std::vector<int> cores_to_use() {
-  std::vector<int> cores = affinity_cores();
-  const auto usable = static_cast<size_t>(usable_cores());
-  if (cores.size() > usable) cores.resize(usable);
-  return cores;
-}
-
 }  // namespace
 
 HeapCore::HeapCore(Heap& h, const HeapConfig& c)
@@ -63,14 +58,14 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
       finalizers(*this),
       specials(memory, finalizers),
       pacer(pacer_config(c)),
-      keeper(memory, pacer, allocated.bytes, static_cast<int>(cores_to_use().size())) {
+      keeper(memory, pacer, allocated.bytes, usable_cores()) {
   if (config.debug.checkmark) config.record_roots = true;
   set_race_yields(config.debug.stress != 0 ? 64 : 0);
   sweeper = std::make_unique<Sweeper>(memory, specials);
   memory.set_sweep_hook(sweeper.get());
-  std::vector<int> cores = cores_to_use();
-  const auto count = config.mark_workers != 0 ? config.mark_workers : static_cast<uint32_t>(cores.size());
-  workers = std::make_unique<MarkWorkers>(memory, pool, world, pacer, std::move(cores), count);
+  const int cores = usable_cores();
+  const auto count = config.mark_workers != 0 ? config.mark_workers : static_cast<uint32_t>(cores);
+  workers = std::make_unique<MarkWorkers>(memory, pool, world, assists, cores, count);
   cycle = std::make_unique<Cycle>(*this);
 }
 
@@ -128,7 +123,6 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   world.attach(std::move(owned), [this](Mutator& m) {
     m.cache_.set_cycle(memory.cycle());
     m.weak_cycle_ = memory.cycle() + (phase == Phase::kEnding ? 1 : 0);
-    m.stall_left_ns_ = kMostStallNs;
     if (phase != Phase::kOff && phase != Phase::kEnding && !defect(Defect::kAttachedWithoutBarrier))
       raise_barrier(m);
     if (phase >= Phase::kBlack && !defect(Defect::kAttachedWhite)) begin_black(m);
@@ -266,7 +260,6 @@ void HeapCore::retire_cache(Mutator& m, uint32_t next) {
   take_counts(m);
   gather(m);
   m.cache_.set_cycle(next);
-  m.stall_left_ns_ = kMostStallNs;
 }
 
 void HeapCore::take_counts(Mutator& m) {
@@ -278,6 +271,9 @@ void HeapCore::take_counts(Mutator& m) {
   m.black_objects_ += counts.black_objects;
 }
 
+// As Go's gcAssistAlloc(): pays with the credit of background workers, else by scanning, and if there is
+// neither, waits until somebody has paid or marking is over. Whoever goes on without having paid is forgiven
+// nothing.
 void HeapCore::assist(Mutator& self) {
   if (self.assist_debt_ <= 0) return;
   if (keeper.limiting()) {
@@ -287,62 +283,76 @@ void HeapCore::assist(Mutator& self) {
   self.assist_debt_ -= pacer.steal_credit(self.assist_debt_);
   if (self.assist_debt_ <= 0) return;
   const int64_t begin = now_ns();
-  uint64_t scanned = 0;
   const uint32_t in_cycle = memory.cycle() + 1;
-  do {
-    while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && !pool.empty()) {
-      pool.become_busy();
-      const uint64_t done = self.marker_.drain(
-          static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
-      self.marker_.flush();
-      pool.become_idle();
-      self.assist_debt_ -= static_cast<double>(done);
-      scanned += done;
-      assist_scan_bytes.fetch_add(done, std::memory_order_relaxed);
-      self.safepoint();
-    }
-  } while (wait_for_work(self));
-  self.assist_debt_ = std::min(self.assist_debt_, kMostDebt);
+  uint64_t scanned = 0;
+  for (;;) {
+    scanned += scan_for_debt(self);
+    if (self.assist_debt_ <= 0 || !may_wait()) break;
+    wait_for_credit(self);
+  }
   const int64_t duration = now_ns() - begin;
-  keeper.add_assist(duration);
   self.recent_.add(to_string(PauseKind::kAssist), in_cycle, begin, duration);
-  if (scanned == 0 || memory.cycle() + 1 != in_cycle) return;
-  gathered_assist_ns.fetch_add(static_cast<uint64_t>(duration), std::memory_order_relaxed);
   if (config.listener == nullptr) return;
   PauseRecord pause;
   pause.cycle = in_cycle;
-  pause.kind = PauseKind::kAssist;
+  // An interruption in which it scanned nothing is one of waiting.
+  pause.kind = scanned != 0 ? PauseKind::kAssist : PauseKind::kAllocationStall;
   pause.thread = self.id_;
   pause.begin_ns = begin;
   pause.duration_ns = duration;
   config.listener->on_pause(self.listener_data_, pause);
 }
 
-// Debt is left, there is nothing to scan just now, and the heap is past its goal: whoever has the work is
-// slow to be scheduled. Waits a while for work or credit, as Go parks an assist; true if it is worth another
-// look.
-bool HeapCore::wait_for_work(Mutator& self) {
-  if (self.assist_debt_ <= 0 || self.stall_left_ns_ <= 0 || keeper.limiting() ||
-      !marking.load(std::memory_order_relaxed) || pacer.live_bytes() <= pacer.goal_bytes()) {
-    return false;
-  }
+// Scans what the pool has, as long as it owes. The time counts as the collector's, waiting does not (Go's
+// assistTime).
+uint64_t HeapCore::scan_for_debt(Mutator& self) {
+  uint64_t scanned = 0;
+  const uint32_t in_cycle = memory.cycle() + 1;
   const int64_t begin = now_ns();
-  // Copied: while the thread is blocked its state is the collector's.
-  const int64_t most = std::min(kLookAgainNs, self.stall_left_ns_);
-  blocking([this, most] { pool.wait_for_work(most); });
-  self.stall_left_ns_ -= now_ns() - begin;
-  self.assist_debt_ -= pacer.steal_credit(self.assist_debt_);
-  return self.assist_debt_ > 0;
+  while (self.assist_debt_ > 0 && marking.load(std::memory_order_relaxed) && pool.try_become_busy()) {
+    const uint64_t done = self.marker_.drain(
+        static_cast<uint64_t>(std::max(kAssistQuantum, std::min(self.assist_debt_, 4 * kAssistQuantum))));
+    self.marker_.flush();
+    pool.become_idle();
+    if (done == 0) break;  // somebody else was there first
+    self.assist_debt_ -= static_cast<double>(done);
+    scanned += done;
+    assist_scan_bytes.fetch_add(done, std::memory_order_relaxed);
+    self.safepoint();
+  }
+  if (scanned == 0) return 0;
+  const int64_t used = now_ns() - begin;
+  keeper.add_assist(used);
+  if (memory.cycle() + 1 == in_cycle) {
+    gathered_assist_ns.fetch_add(static_cast<uint64_t>(used), std::memory_order_relaxed);
+  }
+  return scanned;
+}
+
+// Waiting makes sense: somebody marks, and the collector does not wait for a mutator that is away.
+bool HeapCore::may_wait() const {
+  return marking.load(std::memory_order_relaxed) && assists.is_open() && !keeper.limiting() &&
+         world.away_ns() < kMostAbsenceNs;
+}
+
+// In a blocking region: the collector does for this thread what it asks of all. Workers go all out meanwhile.
+void HeapCore::wait_for_credit(Mutator& self) {
+  AssistQueue::Debtor debtor(assists, self.assist_debt_);
+  workers->hurry();
+  // With many in the queue most wake up for nothing: they look less often.
+  const int64_t most = kLookAgainNs * (1 + assists.debtors() / 4);
+  blocking([&debtor, most] { debtor.sleep(most); });
+  self.assist_debt_ = debtor.leave();
 }
 
 // The heap is past its goal and marking has not begun, though it was asked for: the cycle thread waits for a
-// core, or for a mutator. Gives it some time.
+// core, or for a mutator. Leaves the core to it.
 void HeapCore::wait_for_mark(Mutator& self) {
-  if (self.stall_left_ns_ <= 0 || keeper.limiting()) return;
   const int64_t begin = now_ns();
-  const int64_t most = self.stall_left_ns_;
-  blocking([this, most] { cycle->wait_until_marking(most); });
-  self.stall_left_ns_ -= now_ns() - begin;
+  while (cycle->requested() && !marking.load(std::memory_order_relaxed) && !keeper.limiting() &&
+         world.away_ns() < kMostAbsenceNs) {
+    blocking([this] { cycle->wait_until_marking(kLookAgainNs); });
+  }
   record_pause(self, PauseKind::kAllocationStall, begin);
 }
 
@@ -417,9 +427,21 @@ void HeapCore::account(Mutator& self, const Layout& layout, uint64_t bytes) {
     self.unlooked_bytes_ = 0;
     keeper.look();
   }
-  if (config.assists && marking.load(std::memory_order_relaxed)) {
-    self.assist_debt_ += static_cast<double>(bytes) * pacer.ratio();
+}
+
+// What an allocation owes the cycle that marks.
+void HeapCore::charge(Mutator& self, uint64_t bytes) {
+  if (!config.assists || !marking.load(std::memory_order_relaxed)) return;
+  self.unrevised_bytes_ += bytes;
+  if (self.unrevised_bytes_ >= kReviseBytes) {
+    self.unrevised_bytes_ = 0;
+    revise_ratio();
   }
+  self.assist_debt_ += static_cast<double>(bytes) * pacer.ratio();
+}
+
+void HeapCore::revise_ratio() {
+  pacer.revise(workers->scanned_bytes() + assist_scan_bytes.load(std::memory_order_relaxed));
 }
 
 // What an allocation owes before it takes memory. It may block: nothing may be held that a collection would
@@ -441,12 +463,14 @@ void HeapCore::refill(Mutator& self, LayoutId layout) {
   if (bytes == 0) throw_out_of_memory(layout_of(layout).slot_bytes, kDoesNotFit);
   take_counts(self);
   account(self, layout_of(layout), bytes);
+  charge(self, bytes);
 }
 
 void* HeapCore::allocate_large(Mutator& self, LayoutId layout, uint64_t bytes) {
   check_open();
   if (bytes > memory.table().range_bytes()) throw_out_of_memory(bytes, "is more than the heap has addresses");
   if (config.debug.stress != 0) stress(self);
+  charge(self, bytes);
   pay(self);
   void* object = take_room(self, [&] { return self.cache_.allocate_large(layout, bytes); });
   if (object == nullptr) throw_out_of_memory(bytes, kDoesNotFit);

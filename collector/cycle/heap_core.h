@@ -17,6 +17,7 @@
 #include "collector/finalize/finalizer_queue.h"
 #include "collector/finalize/special_table.h"
 #include "collector/mark/mark_workers.h"
+#include "collector/pacing/assist_queue.h"
 #include "collector/roots/root_table.h"
 #include "collector/sweep/sweeper.h"
 #include "collector/world/world.h"
@@ -90,6 +91,7 @@ class HeapCore {
   FinalizerQueue finalizers;
   SpecialTable specials;
   Pacer pacer;
+  AssistQueue assists{pacer};
   AllocationTotals allocated;
   MemoryKeeper keeper;
   RoomQueue room;
@@ -133,8 +135,17 @@ class HeapCore {
   template <typename Take>
   auto take_room(Mutator& self, Take&& take);
   void pay(Mutator& self);
-  bool wait_for_work(Mutator& self);
+  uint64_t scan_for_debt(Mutator& self);
+  void wait_for_credit(Mutator& self);
   void wait_for_mark(Mutator& self);
+  [[nodiscard]] bool may_wait() const;
+  void charge(Mutator& self, uint64_t bytes);
+
+ public:
+  /// Adjusts the assist ratio to what has been scanned and allocated. Threads: any.
+  void revise_ratio();
+
+ private:
   void stress(Mutator& self);
 };
 

@@ -51,7 +51,6 @@ GcStats Cycle::recent_pauses() const {
 
 // Step 8: sweeping starts, the cycle is accounted for and told.
 void Cycle::settle(CycleRecord& record) {
-  core_.workers->wait_until_left();
   core_.keeper.add_idle_marking(record.idle_cpu_ns);
   account_between_cycles(record);
   if (record.trigger == CycleTrigger::kForced) forced_.fetch_add(1, std::memory_order_relaxed);
@@ -170,9 +169,10 @@ void Cycle::measure(CycleRecord& record) {
   measured.stack_bytes = record.scanned_stack_bytes;
   measured.global_bytes = root_bytes_;
   if (window > 0) {
-    measured.utilization =
-        static_cast<double>(record.dedicated_cpu_ns + record.fractional_cpu_ns + record.assist_ns) / window;
-    measured.idle_utilization = static_cast<double>(record.idle_cpu_ns) / window;
+    // On the clock, as Go's: on a machine with other load a share of the cores is worth less to the
+    // collector.
+    measured.utilization = static_cast<double>(times.share_wall_ns + record.assist_ns) / window;
+    measured.idle_utilization = static_cast<double>(times.idle_wall_ns) / window;
   }
   measured.allocated_bytes = core_.allocated.bytes.load(std::memory_order_relaxed) - last_total_alloc_bytes_;
   measured.elapsed_seconds = static_cast<double>(record.mark_termination_ns - last_measured_ns_) / 1e9;

@@ -102,8 +102,10 @@ void Cycle::end_ragged(CycleRecord& record) {
                           measure(record);
                           core_.memory.finish_mark();
                           core_.set_phase(HeapCore::Phase::kOff);
+                          core_.assists.close();
                           note_end(record);
                         });
+  core_.assists.dismiss();
   core_.keeper.record_stop(record.end_ns, record.end_ns, false);
 }
 

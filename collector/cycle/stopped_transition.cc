@@ -33,10 +33,10 @@ void Cycle::start_stopped(CycleRecord& record) {
         before_restart(record);
         record.mark_begin_ns = now_ns();
         core_.workers->begin();
-      });
+      },
+      [this] { scan_root_table(); });
   record.first_stop_ns = record.mark_begin_ns - record.begin_ns;
   report_stop(record, PauseKind::kSweepTermination, stop, record.mark_begin_ns);
-  scan_root_table();
 }
 
 // Step 6. False if somebody still held work: marking goes on. Grey stacks are rescanned here, and what they
@@ -55,7 +55,7 @@ bool Cycle::terminate_stopped(CycleRecord& record) {
     drain_stopped(record);
   }
   race_point(RacePoint::kAfterOverflowInStop);
-  const bool found = core_.pool.take_found_work() != 0 || !core_.pool.quiet();
+  const bool found = !core_.pool.take_found().nothing();
   const bool flagged = core_.pool.overflowed() && !defect(Defect::kFlagsBeforeQuiet);
   if ((found || flagged) && !defect(Defect::kEndsAfterOneRound)) {
     int64_t end = 0;
@@ -83,11 +83,13 @@ void Cycle::end_stopped(CycleRecord& record) {
   measure(record);
   core_.memory.finish_mark();
   core_.set_phase(HeapCore::Phase::kOff);
+  core_.assists.close();
   core_.world.resume([this](Mutator& m) { core_.retire_cache(m, core_.memory.cycle()); },
                      [&] {
                        before_restart(record);
                        note_end(record);
-                     });
+                     },
+                     [this] { core_.assists.dismiss(); });
   record.last_stop_ns = record.end_ns - record.mark_termination_ns;
   report_stop(record, PauseKind::kMarkTermination,
               {record.mark_termination_ns, record.mark_termination_stop_ns}, record.end_ns);

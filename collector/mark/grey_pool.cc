@@ -4,122 +4,119 @@
 #include <new>
 
 #include "allocator/base/check.h"
+#include "allocator/base/futex.h"
 #include "allocator/base/os_memory.h"
 
 namespace keel {
 
 GreyPool::GreyPool(uint32_t max_chunks)
     : max_chunks_(max_chunks),
-      memory_(static_cast<GreyChunk*>(os::reserve_metadata(size_t{max_chunks} * sizeof(GreyChunk)))) {
+      memory_(static_cast<GreyChunk*>(os::reserve_metadata(size_t{max_chunks} * sizeof(GreyChunk)))),
+      full_(memory_),
+      free_(memory_) {
   if (memory_ == nullptr) throw std::bad_alloc();
 }
 
 GreyPool::~GreyPool() { os::unreserve(memory_, size_t{max_chunks_} * sizeof(GreyChunk)); }
 
 GreyChunk* GreyPool::take_empty() {
-  MutexLock lock(mu_);
-  GreyChunk* chunk = free_;
-  if (chunk != nullptr) {
-    free_ = chunk->next;
-  } else if (fresh_ < max_chunks_) {
-    chunk = &memory_[fresh_++];
-  } else {
-    return nullptr;
+  GreyChunk* chunk = free_.pop();
+  if (chunk == nullptr) {
+    // relaxed: who gets the number owns the chunk, and nobody has written to it.
+    uint32_t fresh = fresh_.load(std::memory_order_relaxed);
+    do {
+      if (fresh == max_chunks_) return nullptr;
+    } while (!fresh_.compare_exchange_weak(fresh, fresh + 1, std::memory_order_relaxed));
+    chunk = &memory_[fresh];
   }
-  chunk->next = nullptr;
   chunk->count = 0;
   return chunk;
 }
 
-void GreyPool::put_empty(GreyChunk* chunk) {
-  MutexLock lock(mu_);
-  chunk->next = free_;
-  free_ = chunk;
-}
-
 void GreyPool::put_full(GreyChunk* chunk) {
   KEEL_DCHECK(chunk->count > 0, "grey: an empty chunk handed in as work");
-  bool wake = false;
-  {
-    MutexLock lock(mu_);
-    chunk->next = full_;
-    full_ = chunk;
-    ++found_;
-    full_count_.fetch_add(1, std::memory_order_relaxed);
-    wake = waiting_.load(std::memory_order_relaxed) != 0;
+  uint64_t state = state_.load(std::memory_order_relaxed);
+  while (!state_.compare_exchange_weak(state, (state + kFull) | kFound, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
   }
-  if (wake) work_.notify_all();
+  full_.push(chunk);
+  if (waiting_.load(std::memory_order_seq_cst) != 0) {
+    work_.fetch_add(1, std::memory_order_seq_cst);
+    futex_wake_all(work_);
+  }
 }
 
 GreyChunk* GreyPool::take_full() {
-  if (empty()) return nullptr;
-  MutexLock lock(mu_);
-  GreyChunk* chunk = full_;
-  if (chunk == nullptr) return nullptr;
-  full_ = chunk->next;
-  full_count_.fetch_sub(1, std::memory_order_relaxed);
+  GreyChunk* chunk = full_.pop();
+  if (chunk != nullptr) state_.fetch_sub(kFull, std::memory_order_acq_rel);
   return chunk;
 }
 
-void GreyPool::become_busy() {
-  MutexLock lock(mu_);
-  ++busy_;
+bool GreyPool::try_become_busy() {
+  uint64_t state = state_.load(std::memory_order_relaxed);
+  do {
+    if (full(state) == 0) return false;
+  } while (!state_.compare_exchange_weak(state, state + kBusy, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed));
+  return true;
 }
 
 void GreyPool::become_idle() {
-  bool quiet = false;
-  {
-    MutexLock lock(mu_);
-    --busy_;
-    quiet = busy_ == 0 && full_ == nullptr;
+  const uint64_t state = state_.fetch_sub(kBusy, std::memory_order_seq_cst) - kBusy;
+  race_point(RacePoint::kBecameIdle);
+  if (is_quiet(state) && waits_for_quiet_.load(std::memory_order_seq_cst) != 0) {
+    quiet_.fetch_add(1, std::memory_order_seq_cst);
+    futex_wake_all(quiet_);
   }
-  if (quiet) quiet_.notify_all();
 }
 
-bool GreyPool::wait_for_work(int64_t ns) {
-  MutexLock lock(mu_);
-  if (full_ != nullptr) return true;
-  waiting_.fetch_add(1, std::memory_order_relaxed);
-  work_.wait_for(mu_, ns);
+void GreyPool::wait_for_work(int64_t ns) {
+  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  const uint32_t seen = work_.load(std::memory_order_seq_cst);
+  if (full_.empty()) {
+    race_point(RacePoint::kAboutToWaitForWork);
+    futex_wait(work_, seen, ns);
+  }
   waiting_.fetch_sub(1, std::memory_order_relaxed);
-  return full_ != nullptr;
 }
 
 bool GreyPool::wait_until_quiet(int64_t ns) {
-  MutexLock lock(mu_);
-  if (busy_ == 0 && full_ == nullptr) return true;
-  quiet_.wait_for(mu_, ns);
-  return busy_ == 0 && full_ == nullptr;
-}
-
-bool GreyPool::quiet() {
-  MutexLock lock(mu_);
-  return busy_ == 0 && full_ == nullptr;
+  waits_for_quiet_.fetch_add(1, std::memory_order_seq_cst);
+  const uint32_t seen = quiet_.load(std::memory_order_seq_cst);
+  if (!is_quiet(state_.load(std::memory_order_seq_cst))) {
+    race_point(RacePoint::kAboutToWaitForQuiet);
+    futex_wait(quiet_, seen, ns);
+  }
+  waits_for_quiet_.fetch_sub(1, std::memory_order_relaxed);
+  return quiet();
 }
 
 void GreyPool::wake_all() {
-  work_.notify_all();
-  quiet_.notify_all();
-}
-
-uint64_t GreyPool::take_found_work() {
-  MutexLock lock(mu_);
-  const uint64_t found = found_ + (announced_.exchange(false, std::memory_order_relaxed) ? 1 : 0);
-  found_ = 0;
-  return found;
+  work_.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake_all(work_);
+  quiet_.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake_all(quiet_);
 }
 
 void GreyPool::release_idle() {
-  MutexLock lock(mu_);
   // A few chunks stay: small heaps use them every cycle.
   constexpr uint32_t kKeep = 64;
-  if (fresh_ <= kKeep || full_ != nullptr) return;
-  uint32_t free_chunks = 0;
-  for (GreyChunk* chunk = free_; chunk != nullptr; chunk = chunk->next) ++free_chunks;
-  if (free_chunks != fresh_) return;  // a mutator keeps one
-  os::release(memory_, size_t{fresh_} * sizeof(GreyChunk));
-  free_ = nullptr;
-  fresh_ = 0;
+  const uint32_t used = fresh_.load(std::memory_order_relaxed);
+  if (used <= kKeep || !full_.empty()) return;
+  GreyChunk* all = free_.pop_all();
+  uint32_t count = 0;
+  for (GreyChunk* chunk = all; chunk != nullptr; chunk = free_.below(chunk)) ++count;
+  if (count == used) {
+    // Nobody keeps one and, between cycles, nobody asks for one.
+    os::release(memory_, size_t{used} * sizeof(GreyChunk));
+    fresh_.store(0, std::memory_order_relaxed);
+    return;
+  }
+  while (all != nullptr) {
+    GreyChunk* below = free_.below(all);
+    free_.push(all);
+    all = below;
+  }
 }
 
 }  // namespace keel

@@ -7,30 +7,29 @@
 //
 // Participants that may hold grey objects outside the pool are *busy*. Marking has run dry when the pool is
 // empty and nobody is busy: the cycle thread waits for that, then asks the mutators for what their barriers
-// remember. Threads: any; one lock (kGrey), taken once per chunk.
+// remember. How many chunks are handed in, how many participants are busy and whether work was found are one
+// word, so that to look at them is to look at one instant:
+//
+//   [grey.state]  a chunk is counted before it is handed in and until it was taken out, who takes one is busy
+//   before: so while there is grey work, the word says so. Every change is a read-modify-write, hence one
+//   release sequence: who sees quiet sees all marks and sums of those who went idle. A worker becomes busy
+//   only while the word says that a chunk is there (try_become_busy): once quiet, it stays so until somebody
+//   finds work, however late a worker comes. [grey.wait]  who sleeps says so, then looks; who brings news
+//   changes the word looked at, then looks for sleepers: all seq_cst, so at least one sees the other. The
+//   futex word is read before the look: news in between changes it, and the sleep ends at once.
+// No lock: a thread that loses its core here holds what it holds, but never keeps others from going on.
+// Threads: any, unless said otherwise.
 #pragma once
 
 #include <cstdint>
 
 #include "allocator/base/atomic.h"
-#include "allocator/base/build.h"
 #include "allocator/base/defects.h"
-#include "allocator/base/mutex.h"
 #include "allocator/span/span.h"
+#include "collector/mark/chunk_stack.h"
 
 namespace keel {
 
-/// A grey object: address in the low 48 bits, layout in the high 16.
-using GreyObject = uint64_t;
-
-struct GreyChunk {
-  static constexpr uint32_t kRoom = 510;  // 4 KiB with the header
-  // Few under the explorer: its heaps are tiny, and chunks must fill, change hands and run out there too.
-  static constexpr uint32_t kCapacity = kExploreBuild ? 6 : kRoom;
-  GreyChunk* next;
-  uint32_t count;
-  GreyObject objects[kRoom];
-};
 static_assert(sizeof(GreyChunk) == 4096);
 
 class GreyPool {
@@ -43,28 +42,31 @@ class GreyPool {
 
   /// An empty chunk, or null: the bound is reached.
   GreyChunk* take_empty();
-  void put_empty(GreyChunk* chunk);
+  void put_empty(GreyChunk* chunk) { free_.push(chunk); }
   /// Hands in a chunk with work and wakes whoever waits for some. Counts as found work.
   void put_full(GreyChunk* chunk);
-  /// A chunk with work, or null.
+  /// A chunk with work, or null. Precondition: the caller is busy.
   GreyChunk* take_full();
 
   /// relaxed [grey.hint]: a marker that sees a stale value hands in work a little later, or for nothing.
   [[nodiscard]] bool hungry() const {
-    return waiting_.load(std::memory_order_relaxed) != 0 && full_count_.load(std::memory_order_relaxed) == 0;
+    return waiting_.load(std::memory_order_relaxed) != 0 && full_.seems_empty();
   }
-  [[nodiscard]] bool empty() const { return full_count_.load(std::memory_order_relaxed) == 0; }
+  /// relaxed [grey.hint].
+  [[nodiscard]] bool empty() const { return full_.seems_empty(); }
 
-  /// A participant starts to hold work.
-  void become_busy();
+  /// A participant starts to hold work that it finds itself, in roots for instance.
+  void become_busy() { state_.fetch_add(kBusy, std::memory_order_acq_rel); }
+  /// A participant wants work from the pool: busy, unless there is none. False: not busy.
+  bool try_become_busy();
   /// It holds none any more.
   void become_idle();
-  /// Waits at most `ns` for work to appear; the caller is not busy. False on time-out or wake_all().
-  bool wait_for_work(int64_t ns);
-  /// Waits at most `ns` until the pool is empty and nobody is busy. True if so.
+  /// Waits at most `ns` for work to appear; the caller is not busy. Returns early on wake_all().
+  void wait_for_work(int64_t ns);
+  /// Waits at most `ns` until the pool is empty and nobody is busy. True if so. Threads: the cycle thread.
   bool wait_until_quiet(int64_t ns);
   /// True if empty and nobody busy, now.
-  [[nodiscard]] bool quiet();
+  [[nodiscard]] bool quiet() const { return is_quiet(state_.load(std::memory_order_acquire)); }
   void wake_all();
 
   /// A push found no chunk: flags the span; its marked objects are scanned again before marking is over.
@@ -93,29 +95,45 @@ class GreyPool {
   /// is up already and is taken down just now, the round that follows waits for this mutator, which then
   /// hands in.
   void announce_found_work() {
-    if (!announced_.load(std::memory_order_relaxed)) announced_.store(true, std::memory_order_relaxed);
+    if ((state_.load(std::memory_order_relaxed) & kFound) == 0) {
+      state_.fetch_or(kFound, std::memory_order_relaxed);
+    }
   }
-  /// Chunks with work handed in since the last call, and whether any was announced: what a termination round
-  /// asks.
-  uint64_t take_found_work();
-  /// Gives the memory of empty chunks back. Between cycles, when every chunk is empty.
+
+  /// One instant's look: nothing grey in the pool or with a participant, and work was handed in or announced
+  /// since the last take_found().
+  struct Look {
+    bool quiet;
+    bool found;
+    [[nodiscard]] bool nothing() const { return quiet && !found; }
+  };
+  Look take_found() {
+    const uint64_t state = state_.fetch_and(~kFound, std::memory_order_acq_rel);
+    return {is_quiet(state), (state & kFound) != 0};
+  }
+  /// Gives the memory of empty chunks back, unless somebody keeps one. Between cycles. Threads: the cycle
+  /// thread.
   void release_idle();
 
  private:
+  static constexpr uint64_t kFull = 1;  // chunks in the low half
+  static constexpr uint64_t kBusy = uint64_t{1} << 32;
+  static constexpr uint64_t kFound = uint64_t{1} << 63;
+  static bool is_quiet(uint64_t state) { return (state & ~kFound) == 0; }
+  static uint32_t full(uint64_t state) { return static_cast<uint32_t>(state); }
+
   const uint32_t max_chunks_;
-  GreyChunk* memory_;
-  Mutex mu_{LockRank::kGrey};
-  ConditionVariable work_;
-  ConditionVariable quiet_;
-  GreyChunk* full_ KEEL_GUARDED_BY(mu_) = nullptr;
-  GreyChunk* free_ KEEL_GUARDED_BY(mu_) = nullptr;
-  uint32_t fresh_ KEEL_GUARDED_BY(mu_) = 0;  // chunks never used since release_idle()
-  uint32_t busy_ KEEL_GUARDED_BY(mu_) = 0;
-  uint64_t found_ KEEL_GUARDED_BY(mu_) = 0;
-  Atomic<uint32_t> full_count_{0};
-  Atomic<uint32_t> waiting_{0};
+  GreyChunk* const memory_;
+  ChunkStack full_;
+  ChunkStack free_;
+  Atomic<uint32_t> fresh_{0};  // chunks used since release_idle()
+  Atomic<uint64_t> state_{0};
   Atomic<uint32_t> flagged_{0};
-  Atomic<bool> announced_{false};
+  // [grey.wait]
+  Atomic<uint32_t> waiting_{0};  // for work
+  Atomic<uint32_t> work_{0};     // futex word
+  Atomic<uint32_t> waits_for_quiet_{0};
+  Atomic<uint32_t> quiet_{0};  // futex word
 };
 
 }  // namespace keel

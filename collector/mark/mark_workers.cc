@@ -2,13 +2,13 @@
 #include "collector/mark/mark_workers.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 
 #include "allocator/base/clock.h"
+#include "allocator/base/futex.h"
 #include "allocator/base/machine.h"
 #include "allocator/base/race_points.h"
 
@@ -19,6 +19,9 @@ constexpr int64_t kLookAgainNs = 1'000'000;
 constexpr int64_t kShortestRestNs = 100'000;
 // A fractional worker may run ahead of its share by this much, so that it works in useful pieces.
 constexpr int64_t kFractionalSlackNs = 50'000;
+// Time slices asked for. The system's own is 3 ms, and its bounds are 0.1 and 100 ms.
+constexpr int64_t kShortSliceNs = 100'000;
+constexpr int64_t kLongSliceNs = 100'000'000;
 }  // namespace
 
 WorkerShares worker_shares(int cores) {
@@ -34,241 +37,244 @@ WorkerShares worker_shares(int cores) {
   return shares;
 }
 
-MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Pacer& pacer,
-                         std::vector<int> cores, uint32_t count)
-    : pool_(pool), world_(world), pacer_(pacer), cores_(std::move(cores)) {
-  const WorkerShares shares = worker_shares(static_cast<int>(cores_.size()));
-  dedicated_ = shares.dedicated;
+MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, AssistQueue& assists, int cores,
+                         uint32_t count)
+    : pool_(pool), world_(world), assists_(assists), cores_(cores) {
+  const WorkerShares shares = worker_shares(cores);
   fractional_share_ = shares.fractional_share;
-  count_ = std::min<uint32_t>(std::max(1U, count), static_cast<uint32_t>(cores_.size()));
-  dedicated_ = std::min(dedicated_, count_);
-  {
-    MutexLock lock(mu_);
-    stretches_.reserve(kMostStretches);
+  count_ = std::min<uint32_t>(std::max(1U, count), static_cast<uint32_t>(cores));
+  dedicated_ = std::min(shares.dedicated, count_);
+  for (uint32_t i = 0; i < count_; ++i) {
+    workers_.push_back(std::make_unique<Worker>(memory, pool, i));
+    workers_.back()->stretches.reserve(kMostStretches / count_);
   }
-  for (bool idle : {false, true}) {
-    for (uint32_t i = 0; i < count_; ++i) workers_.push_back(std::make_unique<Worker>(memory, pool, i, idle));
-  }
-  for (auto& worker : workers_) {
-    worker->thread = Thread([this, w = worker.get()] { run(*w); });
-  }
+  for (auto& worker : workers_) worker->thread = Thread([this, w = worker.get()] { run(*w); });
 }
 
 MarkWorkers::~MarkWorkers() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
+  stopping_.store(true, std::memory_order_relaxed);
+  // release: who sees the gate move sees stopping_.
+  gate_.fetch_add(2, std::memory_order_acq_rel);
+  futex_wake_all(gate_);
+  hurry();
   for (auto& worker : workers_) worker->thread.join();
 }
 
 void MarkWorkers::begin() {
-  {
-    MutexLock lock(mu_);
-    ++epoch_;
-    for (auto& worker : workers_) {
-      if (worker->raised) lower_class(*worker);
-    }
-    counts_ = {};
-    times_ = {};
-    used_idle_ = 0;
-    stretches_.clear();
-    begin_ns_ = now_ns();
-    scanned_.store(0, std::memory_order_relaxed);
-    active_.store(true, std::memory_order_relaxed);
+  for (auto* sum : {&scanned_, &scanned_bytes_, &marked_bytes_, &marked_objects_}) {
+    sum->store(0, std::memory_order_relaxed);
   }
-  wake_.notify_all();
+  for (auto* sum : {&dedicated_ns_, &fractional_ns_, &idle_ns_, &share_wall_ns_, &idle_wall_ns_}) {
+    sum->store(0, std::memory_order_relaxed);
+  }
+  used_idle_.store(0, std::memory_order_relaxed);
+  begin_ns_.store(now_ns(), std::memory_order_relaxed);
+  // release [worker.gate].
+  gate_.fetch_add(1, std::memory_order_acq_rel);
+  futex_wake_all(gate_);
 }
 
 void MarkWorkers::end() {
-  active_.store(false, std::memory_order_relaxed);
+  gate_.fetch_add(1, std::memory_order_acq_rel);
   pool_.wake_all();
-  wake_.notify_all();
+  hurry();
 }
 
-void MarkWorkers::wait_until_left() {
-  MutexLock lock(mu_);
-  while (inside_ != 0) wake_.wait(mu_);
+MarkCounts MarkWorkers::counts() const {
+  MarkCounts counts;
+  counts.scanned_bytes = scanned_bytes_.load(std::memory_order_relaxed);
+  counts.marked_bytes = marked_bytes_.load(std::memory_order_relaxed);
+  counts.marked_objects = marked_objects_.load(std::memory_order_relaxed);
+  return counts;
 }
 
-MarkCounts MarkWorkers::counts() {
-  MutexLock lock(mu_);
-  return counts_;
-}
-
-WorkerTimes MarkWorkers::times() {
-  MutexLock lock(mu_);
-  return times_;
-}
-
-uint32_t MarkWorkers::used_idle() {
-  MutexLock lock(mu_);
-  return used_idle_;
+WorkerTimes MarkWorkers::times() const {
+  WorkerTimes times;
+  times.dedicated_ns = dedicated_ns_.load(std::memory_order_relaxed);
+  times.fractional_ns = fractional_ns_.load(std::memory_order_relaxed);
+  times.idle_ns = idle_ns_.load(std::memory_order_relaxed);
+  times.share_wall_ns = share_wall_ns_.load(std::memory_order_relaxed);
+  times.idle_wall_ns = idle_wall_ns_.load(std::memory_order_relaxed);
+  return times;
 }
 
 void MarkWorkers::set_all_out(bool on) {
-  all_out_.store(on, std::memory_order_relaxed);
-  if (on) wake_.notify_all();
+  all_out_.store(on, std::memory_order_seq_cst);
+  if (on) hurry();
 }
 
-void MarkWorkers::help_idle_threads() {
-  for (auto& worker : workers_) {
-    if (worker->idle && worker->holds.load(std::memory_order_relaxed) && !worker->raised) {
-      worker->raised = ThisThread::set_class(worker->thread.native_handle(), SCHED_OTHER) == 0;
-    }
-  }
+void MarkWorkers::hurry() {
+  if (resting_.load(std::memory_order_seq_cst) == 0) return;
+  news_.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake_all(news_);
 }
 
-void MarkWorkers::lower_class(Worker& worker) {
-  ThisThread::set_class(worker.thread.native_handle(), SCHED_IDLE);
-  worker.raised = false;
+bool MarkWorkers::goes_all_out() const {
+  return all_out_.load(std::memory_order_seq_cst) || assists_.waiting();
+}
+
+void MarkWorkers::ask_for_slice(Worker& worker, int64_t ns) {
+  if (worker.slice_ns == ns) return;
+  worker.slice_ns = ns;
+  set_time_slice(ns);
 }
 
 void MarkWorkers::run(Worker& worker) {
-  pthread_setname_np(pthread_self(),
-                     ((worker.idle ? "keel-idle-" : "keel-mark-") + std::to_string(worker.index)).c_str());
-  pin_to_core(cores_[worker.index]);
-  if (worker.idle) ThisThread::set_class(pthread_self(), SCHED_IDLE);
-  uint64_t seen = 0;
+  pthread_setname_np(pthread_self(), ("keel-mark-" + std::to_string(worker.index)).c_str());
+  ask_for_slice(worker, kShortSliceNs);
+  uint32_t left = 0;  // the gate it has been through
   for (;;) {
-    {
-      MutexLock lock(mu_);
-      // An idle thread comes and goes while a cycle marks; it is not inside while it rests, so nobody waits
-      // for it.
-      if (worker.idle && epoch_ == seen && active_.load(std::memory_order_relaxed))
-        wake_.wait_for(mu_, kLookAgainNs);
-      while (!stopping_ && !(active_.load(std::memory_order_relaxed) && (epoch_ != seen || worker.idle))) {
-        wake_.wait(mu_);
-      }
-      if (stopping_) return;
-      ++inside_;
-      if (epoch_ != seen) {
-        seen = epoch_;
-        worker.marker.begin_cycle();
-        worker.fractional_used_ns = 0;
-        worker.times = {};
-        worker.used_idle = false;
-      }
+    const uint32_t gate = gate_.load(std::memory_order_acquire);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    if (!is_open(gate) || gate == left) {
+      futex_wait(gate_, gate);
+      continue;
     }
-    mark(worker);
-    MutexLock lock(mu_);
-    --inside_;
-    wake_.notify_all();
+    worker.marker.begin_cycle();
+    worker.fractional_used_ns = 0;
+    worker.used_idle = false;
+    mark(worker, gate);
+    left = gate;
   }
 }
 
 MarkWorkers::Mode MarkWorkers::choose(const Worker& worker) {
-  const bool all_out = all_out_.load(std::memory_order_relaxed);
-  if (worker.idle) {
-    // A mutator that could run has the core; the count is a hint, looked at again after the next quantum.
-    const bool room = world_.running() + idle_running_.load(std::memory_order_relaxed) < cores();
-    return room && !all_out ? Mode::kIdle : Mode::kRest;
-  }
-  if (worker.index < dedicated_ || all_out) return Mode::kDedicated;
+  if (worker.index < dedicated_ || all_out_.load(std::memory_order_relaxed)) return Mode::kDedicated;
   if (fractional_share_ > 0) {
-    const auto allowed = static_cast<int64_t>(fractional_share_ * static_cast<double>(now_ns() - begin_ns_));
+    const auto allowed = static_cast<int64_t>(
+        fractional_share_ * static_cast<double>(now_ns() - begin_ns_.load(std::memory_order_relaxed)));
     if (worker.fractional_used_ns < allowed + kFractionalSlackNs) return Mode::kFractional;
   }
-  return Mode::kRest;
+  if (assists_.waiting()) return Mode::kIdle;
+  const bool room = world_.running() + idle_running_.load(std::memory_order_relaxed) < cores_;
+  return room ? Mode::kIdle : Mode::kRest;
 }
 
-void MarkWorkers::note_stretch(const Worker& worker) {
-  if (stretches_.size() == stretches_.capacity()) return;
+void MarkWorkers::note_stretch(Worker& worker) {
+  if (worker.stretches.size() == worker.stretches.capacity()) return;
   const WorkerTimes& t = worker.times;
+  const WorkerKind kind = t.idle_ns > t.fractional_ns + t.dedicated_ns ? WorkerKind::kIdle
+                          : t.fractional_ns > t.dedicated_ns           ? WorkerKind::kFractional
+                                                                       : WorkerKind::kDedicated;
   const int64_t cpu_ns = t.dedicated_ns + t.fractional_ns + t.idle_ns;
-  const WorkerKind kind = worker.idle                        ? WorkerKind::kIdle
-                          : t.fractional_ns > t.dedicated_ns ? WorkerKind::kFractional
-                                                             : WorkerKind::kDedicated;
-  stretches_.push_back({worker.index, kind, worker.busy_since_ns, now_ns(), cpu_ns});
+  worker.stretches.push_back({worker.index, kind, worker.busy_since_ns, worker.wall_ns, cpu_ns});
 }
 
 std::vector<WorkerRecord> MarkWorkers::take_stretches() {
-  MutexLock lock(mu_);
-  std::vector<WorkerRecord> taken(stretches_);
-  stretches_.clear();
+  std::vector<WorkerRecord> taken;
+  for (auto& worker : workers_) {
+    taken.insert(taken.end(), worker->stretches.begin(), worker->stretches.end());
+    worker->stretches.clear();
+  }
   return taken;
 }
 
 // The worker holds nothing any more: grey objects to the pool, sums to the cycle, then idle.
 void MarkWorkers::hand_in(Worker& worker) {
   worker.marker.flush();
-  worker.holds.store(false, std::memory_order_relaxed);
-  {
-    MutexLock lock(mu_);
-    counts_.add(worker.marker.take_counts());
-    times_.dedicated_ns += worker.times.dedicated_ns;
-    times_.fractional_ns += worker.times.fractional_ns;
-    times_.idle_ns += worker.times.idle_ns;
-    note_stretch(worker);
-    if (worker.times.idle_ns > 0 && !worker.used_idle) ++used_idle_;
-    worker.used_idle = worker.used_idle || worker.times.idle_ns > 0;
-    worker.times = {};
+  const MarkCounts counts = worker.marker.take_counts();
+  const WorkerTimes& times = worker.times;
+  scanned_bytes_.fetch_add(counts.scanned_bytes, std::memory_order_relaxed);
+  marked_bytes_.fetch_add(counts.marked_bytes, std::memory_order_relaxed);
+  marked_objects_.fetch_add(counts.marked_objects, std::memory_order_relaxed);
+  dedicated_ns_.fetch_add(times.dedicated_ns, std::memory_order_relaxed);
+  fractional_ns_.fetch_add(times.fractional_ns, std::memory_order_relaxed);
+  idle_ns_.fetch_add(times.idle_ns, std::memory_order_relaxed);
+  share_wall_ns_.fetch_add(times.share_wall_ns, std::memory_order_relaxed);
+  idle_wall_ns_.fetch_add(times.idle_wall_ns, std::memory_order_relaxed);
+  if (times.idle_ns > 0 && !worker.used_idle) {
+    worker.used_idle = true;
+    used_idle_.fetch_add(1, std::memory_order_relaxed);
   }
+  note_stretch(worker);
+  worker.times = {};
   pool_.become_idle();
 }
 
-// Sleeps until the fractional share has grown by what was used beyond it.
-void MarkWorkers::rest(const Worker& worker) {
+// Sleeps until the fractional share has grown by what was used beyond it, or there is a reason to go all out.
+void MarkWorkers::rest(const Worker& worker, uint32_t gate) {
   int64_t ns = kLookAgainNs;
-  if (fractional_share_ > 0 && !worker.idle) {
-    const double allowed = fractional_share_ * static_cast<double>(now_ns() - begin_ns_);
+  if (fractional_share_ > 0) {
+    const double allowed =
+        fractional_share_ * static_cast<double>(now_ns() - begin_ns_.load(std::memory_order_relaxed));
     const double beyond = static_cast<double>(worker.fractional_used_ns) - allowed;
     ns = std::clamp(static_cast<int64_t>(beyond / fractional_share_), kShortestRestNs, kLookAgainNs);
   }
-  MutexLock lock(mu_);
-  if (active_.load(std::memory_order_relaxed)) wake_.wait_for(mu_, ns);
+  resting_.fetch_add(1, std::memory_order_seq_cst);
+  const uint32_t seen = news_.load(std::memory_order_seq_cst);
+  if (gate_.load(std::memory_order_seq_cst) == gate && !goes_all_out()) {
+    race_point(RacePoint::kWorkerAboutToRest);
+    futex_wait(news_, seen, ns);
+  }
+  resting_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void MarkWorkers::mark(Worker& worker) {
+// Busy, and in the cycle it means to be in; else neither.
+bool MarkWorkers::start(Worker& worker, uint32_t gate) {
+  race_point(RacePoint::kWorkerBecomesBusy);
+  const bool busy = pool_.try_become_busy();
+  race_point(RacePoint::kWorkerIsBusy);
+  if (!busy) return false;
+  if (gate_.load(std::memory_order_acquire) != gate) {
+    pool_.become_idle();
+    return false;
+  }
+  worker.busy_since_ns = worker.wall_ns = now_ns();
+  worker.cpu_ns = thread_cpu_ns();
+  return true;
+}
+
+void MarkWorkers::run_quantum(Worker& worker, Mode mode) {
+  ask_for_slice(worker, mode == Mode::kIdle && !assists_.waiting() ? kLongSliceNs : kShortSliceNs);
+  if (mode == Mode::kIdle) idle_running_.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t done = worker.marker.drain(mode == Mode::kIdle ? kIdleQuantumBytes : kQuantumBytes);
+  if (mode == Mode::kIdle) idle_running_.fetch_sub(1, std::memory_order_relaxed);
+  scanned_.fetch_add(done, std::memory_order_relaxed);
+  assists_.add_credit(done);
+  const int64_t cpu = thread_cpu_ns();
+  const int64_t wall = now_ns();
+  const int64_t used = cpu - worker.cpu_ns;
+  (mode == Mode::kIdle ? worker.times.idle_wall_ns : worker.times.share_wall_ns) += wall - worker.wall_ns;
+  worker.cpu_ns = cpu;
+  worker.wall_ns = wall;
+  switch (mode) {
+    case Mode::kDedicated:
+      worker.times.dedicated_ns += used;
+      break;
+    case Mode::kFractional:
+      worker.times.fractional_ns += used;
+      worker.fractional_used_ns += used;
+      break;
+    default:
+      worker.times.idle_ns += used;
+  }
+}
+
+void MarkWorkers::mark(Worker& worker, uint32_t gate) {
   bool busy = false;
-  auto become_idle = [&] {
-    if (busy) hand_in(worker);
-    busy = false;
-  };
-  while (active_.load(std::memory_order_relaxed)) {
+  while (gate_.load(std::memory_order_acquire) == gate) {
     const Mode mode = choose(worker);
     if (mode == Mode::kRest) {
-      become_idle();
-      if (worker.idle) return;
-      rest(worker);
+      if (busy) hand_in(worker);
+      busy = false;
+      rest(worker, gate);
       continue;
     }
     if (!busy) {
       if (pool_.empty()) {
-        if (worker.idle) return;
         pool_.wait_for_work(kLookAgainNs);
         continue;
       }
-      race_point(RacePoint::kWorkerBecomesBusy);
-      pool_.become_busy();
-      race_point(RacePoint::kWorkerIsBusy);
-      worker.holds.store(true, std::memory_order_relaxed);
-      worker.busy_since_ns = now_ns();
-      busy = true;
+      busy = start(worker, gate);
+      continue;
     }
-    if (mode == Mode::kIdle) idle_running_.fetch_add(1, std::memory_order_relaxed);
-    const int64_t before = thread_cpu_ns();
-    const uint64_t done = worker.marker.drain(worker.idle ? kIdleQuantumBytes : kQuantumBytes);
-    const int64_t used = thread_cpu_ns() - before;
-    if (mode == Mode::kIdle) idle_running_.fetch_sub(1, std::memory_order_relaxed);
-    scanned_.fetch_add(done, std::memory_order_relaxed);
-    pacer_.add_credit(done);
-    switch (mode) {
-      case Mode::kDedicated:
-        worker.times.dedicated_ns += used;
-        break;
-      case Mode::kFractional:
-        worker.times.fractional_ns += used;
-        worker.fractional_used_ns += used;
-        break;
-      default:
-        worker.times.idle_ns += used;
+    run_quantum(worker, mode);
+    if (!worker.marker.holds_work() && pool_.empty()) {
+      hand_in(worker);
+      busy = false;
     }
-    // What an idle thread has found is everybody's at once: it may not run again for a while.
-    if (worker.idle || (!worker.marker.holds_work() && pool_.empty())) become_idle();
   }
-  become_idle();
+  if (busy) hand_in(worker);
 }
 
 }  // namespace keel

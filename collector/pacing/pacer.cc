@@ -78,6 +78,7 @@ void Pacer::begin_cycle(const RootSizes& most) {
 
 void Pacer::revise(uint64_t done_scan_bytes) {
   MutexLock lock(mu_);
+  if (triggered_ == kNoGoal) return;  // the cycle is over: a mutator comes late
   AssistInputs in;
   in.expected_scan_bytes = last_heap_scan_ + last_stack_scan_ + globals_;
   in.most_scan_bytes = scannable_.load(std::memory_order_relaxed) + most_stack_scan_ + globals_;

@@ -72,17 +72,19 @@ class Pacer {
   /// Taken for a hole and given back unused.
   void subtract_live(uint64_t bytes) { live_.fetch_sub(bytes, std::memory_order_relaxed); }
 
-  /// Credit from background scan work; may be taken by debtors.
+  /// Credit from background scan work; may be taken by debtors. seq_cst [assist.wait].
   void add_credit(uint64_t scan_bytes) {
     credit_.fetch_add(static_cast<int64_t>(scan_bytes) * (defect(Defect::kCreditCountedTwice) ? 2 : 1),
-                      std::memory_order_relaxed);
+                      std::memory_order_seq_cst);
   }
   /// Takes up to `wanted` bytes of credit.
   double steal_credit(double wanted);
+  [[nodiscard]] int64_t credit() const { return credit_.load(std::memory_order_seq_cst); }
 
   /// Marking begins; triggers are off until end_cycle(). Threads: the cycle thread.
   void begin_cycle(const RootSizes& most);
-  /// Scan work done so far, of heap, stacks and globals: adjusts the ratio. Threads: any, while marking.
+  /// Scan work done so far, of heap, stacks and globals: adjusts the ratio; nothing between cycles. Threads:
+  /// any.
   void revise(uint64_t done_scan_bytes);
   void end_cycle(const CycleMeasurements& measured);
 

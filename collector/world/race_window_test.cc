@@ -234,8 +234,9 @@ TEST_F(RaceWindow, AnOverflowAfterTheFlagsWereLookedAtIsNotLost) {
   EXPECT_EQ(heap.stats().heap_objects, 2U + 600 + 600);
 }
 
-// A worker sees work, is kept from it while others do it, and counts itself busy only when the cycle thread
-// has found that marking is over: it has nothing, and nothing is wrong.
+// A worker sees work, is kept from it while others do it, and wants to count itself busy only when the cycle
+// thread has found that marking is over: it does not, since there is no work [grey.state], and comes too late
+// for this cycle in every other respect.
 class LateWorker {
  public:
   explicit LateWorker(HeapCore& core) : core_(core) { set_race_hook_for_testing(&LateWorker::hook, this); }

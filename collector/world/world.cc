@@ -9,6 +9,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/futex.h"
+#include "allocator/base/machine.h"
 #include "allocator/base/race_points.h"
 #include "collector/world/probes.h"
 
@@ -60,6 +61,37 @@ void World::wake_collector() {
   futex_wake_all(progress_);
 }
 
+// One wait of the collector, in a stop or a round.
+struct World::Wait {
+  explicit Wait(Atomic<int64_t>& sum) : away_ns(sum) {}
+  ~Wait() { away_ns.store(0, std::memory_order_relaxed); }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+  Atomic<int64_t>& away_ns;
+  int64_t looked_ns = 0;  // at `thread`; 0: not yet
+  int thread = 0;
+  int64_t cpu_ns = 0;
+};
+
+// The collector sleeps until a mutator has acknowledged or blocked, or it is time to look what keeps
+// `missing`: the time since the last look counts as away unless the thread was waiting for a core.
+void World::wait_for_progress(uint32_t seen, const Mutator& missing, Wait& wait) {
+  const int64_t now = now_ns();
+  if (wait.looked_ns == 0) wait.looked_ns = now;
+  if (now - wait.looked_ns >= kWatchdogNs) {
+    const ThreadActivity activity = thread_activity(missing.thread_id());
+    const int64_t elapsed = now - wait.looked_ns;
+    const int64_t ran = activity.cpu_ns - wait.cpu_ns;
+    const bool same = wait.thread == missing.thread_id();
+    const bool waited = activity.runnable && ran < elapsed / 2;
+    if (same && !waited) wait.away_ns.fetch_add(elapsed, std::memory_order_relaxed);
+    wait.looked_ns = now;
+    wait.thread = missing.thread_id();
+    wait.cpu_ns = activity.cpu_ns;
+  }
+  futex_wait(progress_, seen, kWatchdogNs);
+}
+
 void World::run_action(Mutator& mutator) {
   (*action_)(mutator);
   // release [world.pending]: pairs with the acquire in run_everywhere(); the action's effects are visible.
@@ -95,6 +127,7 @@ void World::handshake(const Action& action, const std::function<void()>& then) {
 void World::run_everywhere() {
   const int64_t start = now_ns();
   bool warned = false;
+  Wait wait(away_ns_);
   for (;;) {
     // acquire [world.progress].
     const uint32_t seen = progress_.load(std::memory_order_acquire);
@@ -111,7 +144,7 @@ void World::run_everywhere() {
       }
     }
     if (missing == nullptr) return;
-    futex_wait(progress_, seen, kWatchdogNs);
+    wait_for_progress(seen, *missing, wait);
     if (!warned && now_ns() - start > 100 * kWatchdogNs) {
       std::fprintf(stderr, "keel: mutator %u (%s) has not reached a safepoint for %.1f s\n", missing->id_,
                    missing->name_.c_str(), static_cast<double>(now_ns() - start) / 1e9);
@@ -131,6 +164,7 @@ World::StopTimes World::stop() {
     if (!try_hold(*m)) running.push_back(m.get());
   }
   if (defect(Defect::kStopMissesOne) && !running.empty()) running.pop_back();
+  Wait wait(away_ns_);
   while (!running.empty()) {
     const uint32_t seen = progress_.load(std::memory_order_acquire);
     std::erase_if(running, [&](Mutator* m) {
@@ -138,7 +172,7 @@ World::StopTimes World::stop() {
       times.slowest_thread = m->id_;
       return true;
     });
-    if (!running.empty()) futex_wait(progress_, seen, kWatchdogNs);
+    if (!running.empty()) wait_for_progress(seen, *running.front(), wait);
   }
   times.stopped_ns = now_ns();
   KEEL_PROBE1(stop_begin, times.stopped_ns - times.requested_ns);
@@ -149,7 +183,8 @@ void World::for_each_stopped(const Action& action) {
   for (auto& m : mutators_) action(*m);
 }
 
-void World::resume(const Action& action, const std::function<void()>& on_restart) {
+void World::resume(const Action& action, const std::function<void()>& on_restart,
+                   const std::function<void()>& meanwhile) {
   action_ = &action;
   for (auto& m : mutators_) {
     // release [world.pending]: publishes action_; the thread runs it before it leaves its safepoint.
@@ -163,6 +198,7 @@ void World::resume(const Action& action, const std::function<void()>& on_restart
   // One call wakes them all, so that none stays behind if the first one takes this thread's core.
   stops_.fetch_add(1, std::memory_order_release);
   if (!defect(Defect::kStoppedNotWoken)) futex_wake_all(stops_);
+  if (meanwhile) meanwhile();
   run_everywhere();
   registry_mu_.unlock();
 }

@@ -67,8 +67,9 @@ class World {
   /// Leaves `action` pending as a handshake that each mutator runs before anything else, lets the world run,
   /// and returns when all have run it. `on_restart` is called right before the mutators are woken, all by one
   /// call: from then on the scheduler alone decides, and it may well give one of them the collector's own
-  /// core.
-  void resume(const Action& action, const std::function<void()>& on_restart) KEEL_NO_THREAD_SAFETY_ANALYSIS;
+  /// core. `meanwhile` runs when they have been woken, before anybody is waited for.
+  void resume(const Action& action, const std::function<void()>& on_restart,
+              const std::function<void()>& meanwhile = {}) KEEL_NO_THREAD_SAFETY_ANALYSIS;
 
   /// Mutator's side. `self` is the caller.
   /// Does what the collector has asked for; returns the ns it stood in stops.
@@ -80,6 +81,11 @@ class World {
   /// In a child after fork(), whose only thread `self` is: nobody will do what is pending for it, or let go
   /// of it.
   static void abandon(Mutator& self, bool in_region);
+
+  /// For how long the collector has been waiting for a mutator that is away: that runs, or sleeps, and does
+  /// not reach a safepoint. One that waits for a core itself is not away. 0: it waits for nobody. Exact to 10
+  /// ms. relaxed [world.away]: a hint for those who wait for the collector meanwhile. Threads: any.
+  [[nodiscard]] int64_t away_ns() const { return away_ns_.load(std::memory_order_relaxed); }
 
   /// relaxed [world.running]: a hint for idle workers.
   [[nodiscard]] int running() const { return running_.load(std::memory_order_relaxed); }
@@ -102,6 +108,8 @@ class World {
   bool try_hold(Mutator& mutator);
   void unhold(Mutator& mutator);
   void wake_collector();
+  struct Wait;
+  void wait_for_progress(uint32_t seen, const Mutator& missing, Wait& wait);
 
   Mutex registry_mu_{LockRank::kRegistry};
   std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
@@ -109,6 +117,7 @@ class World {
   Atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
   Atomic<uint32_t> stops_{0};       // futex word: stops ended; mutators sleep on it [world.state]
   Atomic<int> running_{0};
+  Atomic<int64_t> away_ns_{0};
 };
 
 }  // namespace keel
