@@ -56,7 +56,8 @@ SessionOptions options_for(const Campaign& campaign, uint64_t seed) {
     options.strategy = *campaign.strategy;
     options.depth = campaign.depth;
   }
-  options.relaxed_points = campaign.relaxed_points;
+  if (options.strategy == StrategyKind::kBounded) options.switch_at = SwitchAt::kSync;
+  if (campaign.switch_at) options.switch_at = *campaign.switch_at;
   options.on_found = on_found;
   return options;
 }
@@ -70,7 +71,7 @@ std::string replay_line(const Campaign& campaign, const SessionOptions& options)
     line += " --seed " + std::to_string(options.seed);
   }
   if (options.strategy == StrategyKind::kPct) line += " --depth " + std::to_string(options.depth);
-  if (!options.relaxed_points) line += " --points ordered";
+  line += " --points " + std::string(to_string(options.switch_at));
   line += " --schedules 1";
   if (const Defect on = detail::g_defect; on != Defect::kNone)
     line = "KEEL_DEFECT=" + keel::to_string(on) + " " + line;
@@ -125,7 +126,6 @@ class Budget {
 void warm_up(const Campaign& campaign) {
   SessionOptions options;
   options.strategy = StrategyKind::kBounded;
-  options.relaxed_points = campaign.relaxed_points;
   options.on_found = on_found;
   g_shared->warming_up.store(true);
   run_one(campaign, options);
@@ -205,7 +205,10 @@ bool in_child(const Campaign& campaign, const Budget& budget, F&& work) {
 // The options of the schedule that failed.
 SessionOptions found_options(const Campaign& campaign) {
   SessionOptions options = options_for(campaign, g_shared->seed.load(std::memory_order_relaxed));
-  if (g_shared->warming_up.load()) options.strategy = StrategyKind::kBounded;
+  if (g_shared->warming_up.load()) {
+    options.strategy = StrategyKind::kBounded;
+    options.switch_at = SwitchAt::kEveryPoint;
+  }
   if (options.strategy == StrategyKind::kBounded)
     options.deviations = parse_deviations(g_shared->deviations).value_or(std::vector<Deviation>{});
   return options;

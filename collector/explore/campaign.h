@@ -22,7 +22,7 @@ struct Campaign {
   uint32_t depth = 3;                    // of kPct
   uint32_t most_deviations = 1;          // of kBounded
   std::vector<Deviation> deviations;     // of kBounded: this run alone
-  bool relaxed_points = true;
+  std::optional<SwitchAt> switch_at;     // none: as options_of_seed()
   // The first bound that is reached ends it; 0: no bound.
   uint64_t most_schedules = 0;
   uint64_t most_switches = 0;

@@ -22,7 +22,7 @@ struct Options {
   bool help = false;
   std::string scenario = "all";
   std::string strategy = "mixed";
-  std::string points = "all";
+  std::string points = "mixed";
   std::string deviations;
   uint64_t seed = 1;
   uint32_t depth = 3;
@@ -72,7 +72,9 @@ Campaign campaign_of(const Options& o, const Scenario& scenario, size_t count) {
   campaign.seed = o.seed;
   campaign.depth = o.depth;
   campaign.most_deviations = o.bound;
-  campaign.relaxed_points = o.points == "all";
+  if (o.points == "all") campaign.switch_at = SwitchAt::kEveryPoint;
+  if (o.points == "ordered") campaign.switch_at = SwitchAt::kOrdered;
+  if (o.points == "sync") campaign.switch_at = SwitchAt::kSync;
   campaign.most_schedules = o.schedules;
   campaign.most_switches = o.switches == 0 ? 0 : std::max<uint64_t>(1, o.switches / count);
   campaign.most_ns = static_cast<int64_t>(o.minutes * 60e9 / static_cast<double>(count));
@@ -158,9 +160,11 @@ int main(int argc, char** argv) {
   app.add_option("--bound", o.bound, "Of exhaustive: the most deviations in one run")
       ->check(CLI::Range(0, 10))
       ->capture_default_str();
-  app.add_option("--points", o.points,
-                 "Where it may switch: all, or ordered (not at relaxed atomic accesses)")
-      ->check(CLI::IsMember({"all", "ordered"}))
+  app.add_option(
+         "--points", o.points,
+         "Where it may switch: all; ordered: not at relaxed atomic accesses; sync: at no atomic access;\n"
+         "mixed: by the seed (exhaustive: sync)")
+      ->check(CLI::IsMember({"mixed", "all", "ordered", "sync"}))
       ->capture_default_str();
   app.add_option("--deviations", o.deviations, "Of exhaustive: this one run, decision:thread,...");
   app.add_option("--schedules", o.schedules, "Most schedules of each scenario; 0: no bound")

@@ -66,9 +66,10 @@ void run_assist(const Variant& variant, uint64_t seed) {
 
 namespace {
 
-// Wider than a grey chunk.
+// Wider than a grey chunk; two of its fans have fans of their own.
 struct Fan {
   static constexpr size_t kWidth = 9;
+  static constexpr size_t kBranches = 2;
   std::array<Ptr<Fan>, kWidth> fans;
   Ptr<Node> leaf;
   uint64_t number;
@@ -78,7 +79,8 @@ Fan* make_fan(uint64_t number, int depth) {
   PreciseLocal<Fan> fan = make<Fan>();
   fan->number = number;
   fan->leaf = make_numbered<Node>(number);
-  for (size_t i = 0; depth > 0 && i < Fan::kWidth; ++i) fan->fans[i] = make_fan(number * 10 + i, depth - 1);
+  for (size_t i = 0; depth > 0 && i < Fan::kWidth; ++i)
+    fan->fans[i] = make_fan(number * 10 + i, i < Fan::kBranches ? depth - 1 : 0);
   return fan.get();
 }
 
@@ -87,7 +89,7 @@ void check_fan(const Fan* fan, uint64_t number, int depth) {
           static_cast<unsigned long long>(number));
   check_node(fan->leaf.get(), number, "a fan's leaf");
   for (size_t i = 0; depth > 0 && i < Fan::kWidth; ++i)
-    check_fan(fan->fans[i].get(), number * 10 + i, depth - 1);
+    check_fan(fan->fans[i].get(), number * 10 + i, i < Fan::kBranches ? depth - 1 : 0);
 }
 
 }  // namespace
@@ -106,7 +108,7 @@ void run_overflow(const Variant& variant, uint64_t seed) {
       MutatorScope attached(heap);
       Rng own(own_seed);
       Chains chains(1000 * (t + 1));
-      const int depth = t == 0 ? 2 : 1;
+      const int depth = t == 0 ? 3 : 2;
       Root<Fan> fan(make_fan(1, depth));
       for (int i = 0; i < 20; ++i) chains.change(own);
       check_fan(fan.get(), 1, depth);
@@ -117,6 +119,19 @@ void run_overflow(const Variant& variant, uint64_t seed) {
   heap.collect();
   for (keel::Thread& thread : threads) thread.join();
   require_empty(heap);
+}
+
+// The same without mutators that run, one collection: what few changes of priority can do within a stop.
+void run_small_overflow(const Variant& variant, uint64_t seed) {
+  Rng rng(seed);
+  HeapConfig config = tiny_heap(variant);
+  config.grey_chunks = static_cast<uint32_t>(2 + rng.below(2));
+  config.mark_workers = 2;
+  Heap heap(config);
+  MutatorScope attached(heap);
+  Root<Fan> fan(make_fan(1, 3));
+  heap.collect();
+  check_fan(fan.get(), 1, 3);
 }
 
 // Many spans half dead: refills sweep, the background thread sweeps, the next cycle wants the sweep over.

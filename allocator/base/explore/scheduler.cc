@@ -56,6 +56,7 @@ SessionResult Scheduler::end() {
   g_current = nullptr;
   SessionResult result;
   result.points = points_;
+  result.steps = steps_;
   result.switches = switches_;
   result.decisions = decisions_;
   result.trace_hash = hash_;
@@ -79,8 +80,22 @@ void Scheduler::note(ThreadRecord& self, Point point, const void* object, void* 
 void Scheduler::reach(Point point, const void* object, void* frame) {
   ThreadRecord& self = *t_self;
   note(self, point, object, frame);
-  if (point == Point::kRelaxed && !options_.relaxed_points) return;
-  if (points_ >= decide_at_ || now_ns_ >= next_deadline_ns_) decide(self, Reason::kPoint);
+  if (!may_switch_at(point) && points_ < forced_at_) return;
+  ++steps_;
+  if (steps_ >= decide_at_ || points_ >= forced_at_ || now_ns_ >= next_deadline_ns_)
+    decide(self, Reason::kPoint);
+}
+
+bool Scheduler::may_switch_at(Point point) const {
+  switch (options_.switch_at) {
+    case SwitchAt::kEveryPoint:
+      return true;
+    case SwitchAt::kOrdered:
+      return point != Point::kRelaxed;
+    case SwitchAt::kSync:
+      return point != Point::kRelaxed && point != Point::kOrdered && point != Point::kClock;
+  }
+  return true;
 }
 
 void Scheduler::yield(void* frame) {
@@ -107,10 +122,11 @@ void Scheduler::decide(ThreadRecord& self, Reason reason) {
       fail("deadlock: nobody can run");
     }
   }
-  ThreadRecord* next = strategy_->choose(runnable_, self, reason, points_);
+  ThreadRecord* next = strategy_->choose(runnable_, self, reason, steps_);
   ++decisions_;
   mix(uint64_t{next->id} << 32 | points_);
-  decide_at_ = points_ + strategy_->until_next(points_);
+  decide_at_ = steps_ + strategy_->until_next(steps_);
+  forced_at_ = points_ + kMostUndecided;
   if (next != &self) hand_over(self, *next);
 }
 

@@ -53,11 +53,13 @@ class Scheduler {
   [[noreturn]] void fail(const char* what);
 
  private:
-  static constexpr int64_t kBeginNs = 1'000'000'000;   // virtual time when a session begins
+  static constexpr int64_t kBeginNs = 1'000'000'000;  // virtual time when a session begins
+  static constexpr uint64_t kMostUndecided = 50'000;
   static constexpr int64_t kPointNs = 50;              // what passing a point takes
   static constexpr int64_t kEarlyJumpNs = 20'000'000;  // the farthest deadline that time may jump to early
   void note(ThreadRecord& self, Point point, const void* object, void* frame);
   void mix(uint64_t value) { hash_ = (hash_ ^ value) * 0x9e3779b97f4a7c15ULL + (hash_ >> 29); }
+  [[nodiscard]] bool may_switch_at(Point point) const;
   void decide(ThreadRecord& self, Reason reason);
   void make_runnable(ThreadRecord& thread, bool woken);
   void expire();
@@ -75,7 +77,9 @@ class Scheduler {
   std::vector<std::unique_ptr<ThreadRecord>> threads_;
   std::vector<ThreadRecord*> runnable_;  // of the decision that is made
   uint64_t points_ = 0;
+  uint64_t steps_ = 0;  // of the points, those at which the strategy may switch
   uint64_t decide_at_ = 0;
+  uint64_t forced_at_ = kMostUndecided;  // number of the point at which it decides wherever it is
   uint64_t switches_ = 0;
   uint64_t decisions_ = 0;
   uint64_t idle_jumps_ = 0;

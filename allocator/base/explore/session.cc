@@ -77,6 +77,7 @@ SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points) {
   options.strategy = seed % 2 == 1 ? StrategyKind::kRandom : StrategyKind::kPct;
   options.depth = static_cast<uint32_t>(2 + seed / 2 % 4);
   options.expected_points = expected_points;
+  options.switch_at = static_cast<SwitchAt>(seed / 8 % 3);
   return options;
 }
 

@@ -38,28 +38,39 @@ struct Deviation {
   uint32_t thread = 0;
 };
 
+/// Where the strategy may switch. The fewer places, the likelier a seed hits the few that matter; without
+/// races of atomics, which the others look for, every bug shows at synchronisation alone.
+enum class SwitchAt : uint8_t {
+  kEveryPoint,
+  kOrdered,  // not at relaxed atomic accesses
+  kSync,     // at no atomic access: locks, conditions, futexes, race points, threads
+};
+const char* to_string(SwitchAt where);
+
 /// Told what was found, before the report is printed; the process ends after it.
 using FoundHook = void (*)(const char* what, uint64_t trace_hash);
 
 struct SessionOptions {
   uint64_t seed = 1;
   StrategyKind strategy = StrategyKind::kRandom;
-  uint32_t depth = 3;                 // of kPct, at least 1
-  uint64_t expected_points = 20'000;  // of kPct: changes of priority fall within so many points
-  std::vector<Deviation> deviations;  // of kBounded, ascending
-  bool relaxed_points = true;         // relaxed atomic accesses are points too
-  uint64_t most_points = 20'000'000;  // a run with more is a livelock
-  uint64_t most_idle_jumps = 20'000;  // so is one in which everybody waits for time so often
-  int cores = 2;                      // of the machine that the session sees
-  std::string replay;                 // the line that repeats this run, shown when it fails
+  uint32_t depth = 3;                          // of kPct, at least 1
+  uint64_t expected_points = 20'000;           // of kPct: of every kind; changes of priority fall within them
+  std::vector<Deviation> deviations;           // of kBounded, ascending
+  SwitchAt switch_at = SwitchAt::kEveryPoint;  // relaxed atomic accesses are points too
+  uint64_t most_points = 20'000'000;           // a run with more is a livelock
+  uint64_t most_idle_jumps = 20'000;           // so is one in which everybody waits for time so often
+  int cores = 2;                               // of the machine that the session sees
+  std::string replay;                          // the line that repeats this run, shown when it fails
   FoundHook on_found = nullptr;
 };
 
-/// What a seed alone stands for: half of them walk at random, half are PCT of depth 2 to 5.
+/// What a seed alone stands for: half of them walk at random, half are PCT of depth 2 to 5; a third each
+/// switches at every point, at ordered ones, at synchronisation alone.
 SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points);
 
 struct SessionResult {
   uint64_t points = 0;
+  uint64_t steps = 0;     // points at which it might have switched
   uint64_t switches = 0;  // from one thread to another
   uint64_t decisions = 0;
   uint64_t trace_hash = 0;  // over all points and choices, in order

@@ -116,6 +116,19 @@ class BoundedRun final : public Strategy {
   std::vector<Alternative> alternatives_;
 };
 
+// Of all points of the scenarios, about so many are steps. measured: explore --list.
+uint64_t expected_steps(const SessionOptions& options) {
+  switch (options.switch_at) {
+    case SwitchAt::kEveryPoint:
+      break;
+    case SwitchAt::kOrdered:
+      return options.expected_points / 2;
+    case SwitchAt::kSync:
+      return options.expected_points / 8;
+  }
+  return options.expected_points;
+}
+
 }  // namespace
 
 std::unique_ptr<Strategy> make_strategy(const SessionOptions& options) {
@@ -123,11 +136,23 @@ std::unique_ptr<Strategy> make_strategy(const SessionOptions& options) {
     case StrategyKind::kRandom:
       return std::make_unique<RandomWalk>(options.seed);
     case StrategyKind::kPct:
-      return std::make_unique<Pct>(options.seed, options.depth, options.expected_points);
+      return std::make_unique<Pct>(options.seed, options.depth, expected_steps(options));
     case StrategyKind::kBounded:
       return std::make_unique<BoundedRun>(options.deviations);
   }
   return nullptr;
+}
+
+const char* to_string(SwitchAt where) {
+  switch (where) {
+    case SwitchAt::kEveryPoint:
+      return "all";
+    case SwitchAt::kOrdered:
+      return "ordered";
+    case SwitchAt::kSync:
+      return "sync";
+  }
+  return "";
 }
 
 const char* to_string(StrategyKind kind) {

@@ -22,14 +22,14 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   virtual void on_new_thread(ThreadRecord&) {}
-  /// Points from now until the next decision, at least 1. `points`: passed so far.
-  virtual uint64_t until_next(uint64_t points) = 0;
+  /// Steps (points at which it may switch) from now until the next decision, at least 1. `steps`: so far.
+  virtual uint64_t until_next(uint64_t steps) = 0;
   /// A thread has become able to run: true if that calls for a decision at the next point.
   virtual bool on_wake() { return false; }
   /// One of `runnable` (never empty, ascending ids; without the current thread if that yields or is blocked
   /// and others can run). `current` is the thread that reached the point.
   virtual ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord& current,
-                               Reason reason, uint64_t points) = 0;
+                               Reason reason, uint64_t steps) = 0;
   /// A waiting thread may be woken for no reason, now.
   virtual bool wakes_spuriously() { return false; }
   /// Time may jump to the deadline of a waiting thread though others can run: index into `count` of them, or

@@ -1,0 +1,76 @@
+// CONFIG: the explore build
+//
+// The explorer finds mended faults that are put back, says how to repeat it, and the repetition is the same
+// run; and the code as it is passes a bounded number of schedules of every scenario.
+#include <gtest/gtest.h>
+
+#include "allocator/base/defects.h"
+#include "collector/explore/campaign.h"
+
+namespace keel::explore {
+namespace {
+
+class Faults : public testing::Test {
+ protected:
+  ~Faults() override { set_defect_for_testing(Defect::kNone); }
+  static Tally put_back(Defect defect, const char* scenario, uint64_t most_schedules) {
+    set_defect_for_testing(defect);
+    Campaign campaign;
+    campaign.scenario = find_scenario(scenario);
+    campaign.most_schedules = most_schedules;
+    return run_campaign(campaign);
+  }
+};
+
+TEST_F(Faults, ANestedBlockingRegionThatLeavesTwiceIsFoundAndReplayed) {
+  const Tally tally = put_back(Defect::kNestedBlockingDeadlock, "blocking-stw", 100);
+  ASSERT_TRUE(tally.found);
+  EXPECT_TRUE(tally.replayed) << tally.replay;
+}
+
+TEST_F(Faults, AChildOfAForkThatWaitsForAStopIsFoundAndReplayed) {
+  const Tally tally = put_back(Defect::kForkWithStopPending, "fork-stw", 2000);
+  ASSERT_TRUE(tally.found);
+  EXPECT_NE(tally.what.find("deadlock"), std::string::npos) << tally.what;
+  EXPECT_TRUE(tally.replayed) << tally.replay;
+}
+
+TEST_F(Faults, AStoreThatDoesNotShadeIsFoundAndReplayed) {
+  for (Defect defect : {Defect::kHybridWithoutDeletion, Defect::kHybridWithoutInsertion}) {
+    const Tally tally = put_back(defect, "marking-handshake", 5000);
+    ASSERT_TRUE(tally.found) << keel::to_string(defect);
+    EXPECT_NE(tally.what.find("lost object"), std::string::npos) << tally.what;
+    EXPECT_TRUE(tally.replayed) << tally.replay;
+  }
+}
+
+// A schedule depends on its seed alone: alone, and after others in the same process.
+TEST(Schedules, TheSameSeedIsTheSameRunOfTheCollector) {
+  for (const Scenario& scenario : scenarios()) {
+    Campaign campaign;
+    campaign.scenario = &scenario;
+    campaign.seed = 1;
+    campaign.most_schedules = 9;
+    const Tally after_others = run_campaign(campaign);
+    campaign.seed = 9;
+    campaign.most_schedules = 1;
+    const Tally alone = run_campaign(campaign);
+    ASSERT_FALSE(after_others.found || alone.found)
+        << scenario.name << ": " << after_others.what << alone.what;
+    EXPECT_EQ(after_others.trace_hash, alone.trace_hash) << scenario.name;
+  }
+}
+
+TEST(Schedules, NothingIsFoundInAFewOfEveryScenario) {
+  for (const Scenario& scenario : scenarios()) {
+    Campaign campaign;
+    campaign.scenario = &scenario;
+    campaign.seed = 1000;
+    campaign.most_schedules = 100;
+    const Tally tally = run_campaign(campaign);
+    EXPECT_FALSE(tally.found) << tally.what << "; repeat it with: " << tally.replay;
+  }
+}
+
+}  // namespace
+}  // namespace keel::explore
