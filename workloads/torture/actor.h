@@ -86,6 +86,7 @@ class Actor {
   void act_on_heap(Action action, Turn& turn);
   void garbage(Turn& turn);
   void giant(Turn& turn);
+  void end_pointer(Turn& turn);
   void give();
   void stay_blocked(Turn& turn);
   void look_at_stats();

@@ -133,6 +133,9 @@ void Actor<kPrecise>::act_on_heap(Action action, Turn& turn) {
     case Action::k_giant:
       giant(turn);
       break;
+    case Action::k_end_pointer:
+      end_pointer(turn);
+      break;
     case Action::k_blocking:
       stay_blocked(turn);
       break;
@@ -198,6 +201,27 @@ void Actor<kPrecise>::giant(Turn& turn) {
   if (turn.rng.below(8) == 0) stage_.heap.collect();
   Tally::count(stage_.tally.checked, set.check_all({n}));
   keep_alive(static_cast<Any*>(object));
+}
+
+// One past the end of an object that fills its slot: keeps nothing of that object, and does no harm. Debug
+// builds refuse it, checkmark reports it.
+template <bool kPrecise>
+void Actor<kPrecise>::end_pointer(Turn& turn) {
+  if constexpr (!KEEL_DEBUG_CHECKS) {
+    if (stage_.options.heap.debug.checkmark) return;
+    ShadowSet set;
+    int n = kNobody;
+    int p = kNobody;
+    const Body body{turn.rng.below(2) == 0 ? Kind::kNode : Kind::kWide, 1, turn.new_id()};
+    Local<Any> object = Graph<kPrecise>::fresh(turn, stage_.tally, set, body, n);
+    Local<Any> holder = Graph<kPrecise>::fresh(turn, stage_.tally, set, {Kind::kNode, 1, turn.new_id()}, p);
+    edge_at(holder, set[p].body, 0) = static_cast<Any*>(object) + object_bytes(body);
+    if (turn.rng.below(2) == 0) object = nullptr;
+    garbage(turn);
+    if (turn.rng.below(8) == 0) stage_.heap.collect();
+    edge_at(holder, set[p].body, 0) = nullptr;
+    set.check(p, {p});
+  }
 }
 
 template <bool kPrecise>

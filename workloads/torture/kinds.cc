@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "allocator/base/units.h"
-#include "workloads/backends/keel_backend.h"
 
 namespace keel::torture {
 
@@ -15,6 +14,11 @@ struct Block {
 };
 struct alignas(16) Wide {
   std::array<uint64_t, 6> words;
+};
+struct alignas(64) Line {
+  Edge left;
+  std::array<uint64_t, 6> words;
+  Edge right;
 };
 struct Node {
   uint64_t first;
@@ -57,6 +61,9 @@ struct Shape {
 constexpr std::array<Shape, kKindCount> kShapes{{
     {"block", Form::kSingle, 5, {}, 0, 8, 0},
     {"wide", Form::kSingle, 6, {}, 0, 16, 0},
+    {"row of wides", Form::kArray, 6, {}, 0, 16, 1},
+    {"line", Form::kSingle, 8, {0, 7}, 2, 64, 0},
+    {"row of lines", Form::kArray, 8, {0, 7}, 2, 64, 1},
     {"bytes", Form::kBytes, 1, {}, 0, 8, 0},
     {"text", Form::kBytes, 1, {}, 0, 8, 1},
     {"node", Form::kSingle, 4, {1, 2}, 2, 8, 0},
@@ -170,7 +177,12 @@ uint64_t object_bytes(const Body& body) {
 }
 
 uint64_t charged_bytes(const Body& body) {
-  return KeelBackend<true>::slot_bytes(object_bytes(body) + shape_of(body).slack);
+  const uint64_t bytes = object_bytes(body) + shape_of(body).slack;
+  const uint32_t alignment = shape_of(body).alignment;
+  const uint8_t size_class = alignment == 64   ? aligned_size_class_of<64>(bytes)
+                             : alignment == 16 ? aligned_size_class_of<16>(bytes)
+                                               : size_class_of(bytes);
+  return size_class == 0 ? round_up(bytes, kPageBytes) : kSizeClasses[size_class].slot_bytes;
 }
 
 size_t edge_count(const Body& body) { return std::min<uint64_t>(kMostEdges, edges_in(body)); }
@@ -187,6 +199,15 @@ Any* allocate(const Body& body) {
       break;
     case Kind::kWide:
       object = make<Wide>();
+      break;
+    case Kind::kWideRow:
+      object = make_array<Wide>(body.size);
+      break;
+    case Kind::kLine:
+      object = make<Line>();
+      break;
+    case Kind::kLineRow:
+      object = make_array<Line>(body.size);
       break;
     case Kind::kBytes:
       object = make_bytes(body.size);
@@ -289,7 +310,7 @@ Body draw_body(Rng& rng, uint64_t id, uint64_t most_bytes) {
   // Nodes most of all: a graph needs edges.
   static constexpr Kind kMix[] = {Kind::kNode, Kind::kNode,  Kind::kNode, Kind::kNode,    Kind::kScatter,
                                   Kind::kRow,  Kind::kEdges, Kind::kTail, Kind::kLongRow, Kind::kLong,
-                                  Kind::kWord, Kind::kWord,  Kind::kBlock};
+                                  Kind::kWord, Kind::kWord,  Kind::kLine, Kind::kLineRow, Kind::kBlock};
   Body body{kMix[rng.below(std::size(kMix))], 1, id};
   switch (body.kind) {
     case Kind::kRow:
@@ -297,6 +318,9 @@ Body draw_body(Rng& rng, uint64_t id, uint64_t most_bytes) {
       break;
     case Kind::kLongRow:
       body.size = rng.below(8) == 0 ? 0 : draw_size(rng, 1, std::max<uint64_t>(1, most_bytes / sizeof(Long)));
+      break;
+    case Kind::kLineRow:
+      body.size = draw_size(rng, 1, most_bytes / sizeof(Line)) - 1;
       break;
     case Kind::kEdges:
       body.size = rng.below(8) == 0 ? 0 : draw_size(rng, 1, most_bytes / sizeof(Edge));
@@ -316,8 +340,9 @@ Body draw_body(Rng& rng, uint64_t id, uint64_t most_bytes) {
 }
 
 Body draw_leaf(Rng& rng, uint64_t id, uint64_t most_bytes) {
-  static constexpr Kind kMix[] = {Kind::kBlock, Kind::kWide, Kind::kBytes, Kind::kText};
+  static constexpr Kind kMix[] = {Kind::kBlock, Kind::kWide, Kind::kWideRow, Kind::kBytes, Kind::kText};
   Body body{kMix[rng.below(std::size(kMix))], 1, id};
+  if (body.kind == Kind::kWideRow) body.size = draw_size(rng, 1, most_bytes / sizeof(Wide)) - 1;
   if (body.kind == Kind::kBytes) body.size = draw_size(rng, 1, most_bytes);
   if (body.kind == Kind::kText) body.size = draw_size(rng, 1, most_bytes) - 1;
   return body;

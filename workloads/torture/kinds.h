@@ -25,6 +25,9 @@ using Edge = Ptr<Any>;
 enum class Kind : uint8_t {
   kBlock,    // pointer-free, fixed
   kWide,     // pointer-free, 16-aligned
+  kWideRow,  // an array of these
+  kLine,     // two edges in a 64-aligned cache line
+  kLineRow,  // an array of these
   kBytes,    // pointer-free, of any length, exactly
   kText,     // pointer-free array with its byte of slack
   kNode,     // two edges in four words: one unit

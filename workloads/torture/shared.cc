@@ -11,17 +11,27 @@ struct Weighted {
   uint32_t weight;
 };
 constexpr std::array<Weighted, kActionCount> kActions{{
-    {"add", 30},           {"unlink", 10},       {"move", 16},           {"connect", 14},
-    {"bulk", 3},           {"cut", 2},           {"root_add", 6},        {"root_copy", 4},
-    {"root_move", 4},      {"root_drop", 5},     {"walk", 12},           {"check", 1},
-    {"weak_add", 6},       {"weak_look", 8},     {"tree_add", 6},        {"disarm", 2},
-    {"cleanup_add", 4},    {"cleanup_stop", 2},  {"adopt_revived", 2},   {"go_map", 8},
-    {"swiss_map", 8},      {"stall_put", 5},     {"stall_look", 8},      {"give", 1},
-    {"garbage", 14},       {"giant", 1},         {"blocking", 6},        {"safepoint", 4},
-    {"collect", 1},        {"set_gogc", 1},      {"set_limit", 1},       {"free_memory", 1},
-    {"ballast", 1},        {"stats", 2},         {"leave", 2},           {"child", 1},
-    {"throwing_child", 1}, {"starved_child", 1}, {"cancelled_child", 1}, {"fork", 1},
-    {"conversation", 1},
+    {"add", 30},          {"unlink", 10},
+    {"move", 16},         {"connect", 14},
+    {"bulk", 3},          {"cut", 2},
+    {"root_add", 6},      {"root_copy", 4},
+    {"root_move", 4},     {"root_drop", 5},
+    {"walk", 12},         {"check", 1},
+    {"weak_add", 6},      {"weak_look", 8},
+    {"tree_add", 6},      {"disarm", 2},
+    {"cleanup_add", 4},   {"cleanup_stop", 2},
+    {"adopt_revived", 2}, {"go_map", 8},
+    {"swiss_map", 8},     {"stall_put", 5},
+    {"stall_look", 8},    {"give", 1},
+    {"garbage", 14},      {"giant", 1},
+    {"end_pointer", 2},   {"blocking", 6},
+    {"safepoint", 4},     {"collect", 1},
+    {"set_gogc", 1},      {"set_limit", 1},
+    {"free_memory", 1},   {"ballast", 1},
+    {"stats", 2},         {"leave", 2},
+    {"child", 1},         {"throwing_child", 1},
+    {"starved_child", 1}, {"cancelled_child", 1},
+    {"fork", 1},          {"conversation", 1},
 }};
 constexpr uint32_t kWeights = [] {
   uint32_t sum = 0;

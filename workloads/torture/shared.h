@@ -40,6 +40,7 @@ enum class Action : uint8_t {
   k_give,
   k_garbage,
   k_giant,
+  k_end_pointer,
   k_blocking,
   k_safepoint,
   k_collect,
