@@ -13,6 +13,7 @@
 
 #include "allocator/base/machine.h"
 #include "allocator/base/rng.h"
+#include "allocator/base/system_calls.h"
 #include "allocator/cache/thread_cache.h"
 #include "allocator/memory/heap_memory.h"
 #include "allocator/span/span_bits.h"
@@ -234,6 +235,38 @@ TEST(PageHeap, GivesBackFreePagesAndNothingElse) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(table.address_of(runs[i].page));
     for (size_t k = 0; k < 2 * kPageBytes; k += 512) ASSERT_EQ(bytes[k], i % 2 == 0 ? 0 : 0x5a) << i;
   }
+}
+
+// madvise fails: what the system did not take back is neither counted as released nor taken for zero.
+TEST(PageHeap, PagesThatCannotBeGivenBackStayDirty) {
+  if (!kCallsCanFail) GTEST_SKIP() << "calls cannot fail in this build";
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(64 * kMiB, false));
+  const PageRun run = heap.allocate(512);
+  std::memset(reinterpret_cast<void*>(table.address_of(run.page)), 0x5a, 512 * kPageBytes);
+  heap.free(run.page, 512, false);
+  set_failures_for_testing("madvise:1+:ENOMEM");
+  EXPECT_EQ(heap.release_idle(0, ~uint64_t{0}), 0U);
+  EXPECT_EQ(heap.stats().dirty_bytes, 512 * kPageBytes);
+  EXPECT_TRUE(heap.allocate(512).dirty);
+  set_failures_for_testing(nullptr);
+}
+
+TEST(HeapMemory, AHugeObjectIsZeroThoughItsPagesCannotBeGivenBack) {
+  if (!kCallsCanFail) GTEST_SKIP() << "calls cannot fail in this build";
+  HeapMemory memory({});
+  constexpr uint64_t kBytes = 4 * kMiB;
+  const PageRun run = memory.pages().allocate(2 * kBytes / kPageBytes);
+  std::memset(reinterpret_cast<void*>(memory.table().address_of(run.page)), 0x5a, 2 * kBytes);
+  memory.pages().free(run.page, run.pages, false);
+  set_failures_for_testing("madvise:1+:ENOMEM");
+  const Span* span =
+      memory.allocate_large(register_layout(kMaxSmallBytes + 1, PointerMap{}), kBytes, 0, false);
+  set_failures_for_testing(nullptr);
+  ASSERT_NE(span, nullptr);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(span->start);
+  for (uint64_t i = 0; i < kBytes; i += 64) ASSERT_EQ(bytes[i], 0U) << i;
 }
 
 TEST(PageHeap, RefusesBeyondItsLimitAndItsRange) {

@@ -17,13 +17,17 @@
 #include "allocator/base/atomic.h"
 #include "allocator/base/build.h"
 #include "allocator/base/explore/sync.h"
+#include "allocator/base/system_calls.h"
 
 namespace keel {
 
 struct SystemFutex {
   static void wait(const std::atomic<uint32_t>& word, uint32_t expected, int64_t timeout_ns) {
     timespec timeout{timeout_ns / 1000000000, timeout_ns % 1000000000};
-    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? nullptr : &timeout, nullptr, 0);
+    system_call(SystemCall::kFutex, -1L, [&] {
+      return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? nullptr : &timeout,
+                     nullptr, 0);
+    });
   }
   static void wake_all(const std::atomic<uint32_t>& word) {
     syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);

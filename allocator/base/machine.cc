@@ -1,5 +1,6 @@
 // /proc, /sys/fs/cgroup and sched_getaffinity; see machine.h.
 #include "allocator/base/machine.h"
+#include "allocator/base/system_calls.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -65,7 +66,7 @@ std::vector<int> affinity_cores() {
   }
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+  if (system_call(SystemCall::kAffinity, -1, [&] { return sched_getaffinity(0, sizeof set, &set); }) == 0) {
     for (int core = 0; core < CPU_SETSIZE; ++core) {
       if (CPU_ISSET(core, &set)) cores.push_back(core);
     }
@@ -129,6 +130,7 @@ bool pin_to_core(int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
+  if (planned_error(SystemCall::kAffinity) != 0) return false;
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
 }
 

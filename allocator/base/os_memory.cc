@@ -3,62 +3,88 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/build.h"
-#include "allocator/base/check.h"
 #include "allocator/base/explore/point.h"
+#include "allocator/base/system_calls.h"
+#include "allocator/base/units.h"
 
 namespace keel::os {
+namespace {
+
+// False if the system refused (errno set).
+bool advise(void* start, size_t bytes, int advice) {
+  return system_call(SystemCall::kMadvise, -1, [&] { return madvise(start, bytes, advice); }) == 0;
+}
+
+}  // namespace
+
+Refused::Refused(const char* call, uint64_t bytes, int error)
+    : text_(std::string(call) + " of " + format_size(bytes) + ": " + std::strerror(error)) {}
 
 void* reserve(size_t bytes, size_t alignment) {
   const size_t padded = bytes + alignment;
   void* hint = nullptr;
   if constexpr (kExploreBuild) hint = explore::session_addresses();
-  void* raw = mmap(hint, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* raw = system_call(SystemCall::kMmap, MAP_FAILED, [&] {
+    return mmap(hint, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  });
   if (raw == MAP_FAILED) return nullptr;
   const auto begin = reinterpret_cast<uintptr_t>(raw);
   const uintptr_t aligned = round_up(begin, alignment);
-  if (aligned > begin) munmap(raw, aligned - begin);
+  // What cannot be given back stays reserved: addresses, no memory.
+  if (aligned > begin) unreserve(raw, aligned - begin);
   const uintptr_t tail = begin + padded - (aligned + bytes);
-  if (tail > 0) munmap(reinterpret_cast<void*>(aligned + bytes), tail);
+  if (tail > 0) unreserve(reinterpret_cast<void*>(aligned + bytes), tail);
   return reinterpret_cast<void*>(aligned);
 }
 
 void* reserve_metadata(size_t bytes) {
-  void* raw =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* raw = system_call(SystemCall::kMmap, MAP_FAILED, [&] {
+    return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  });
   if (raw == MAP_FAILED) return nullptr;
   set_huge_pages(raw, bytes, false);
   exclude_from_dumps(raw, bytes);
   return raw;
 }
 
-void unreserve(void* start, size_t bytes) { munmap(start, bytes); }
-
-int make_writable(void* start, size_t bytes) {
-  return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
+void unreserve(void* start, size_t bytes) {
+  system_call(SystemCall::kMunmap, -1, [&] { return munmap(start, bytes); });
 }
 
-void release(void* start, size_t bytes) {
+int make_writable(void* start, size_t bytes) {
+  const int rc =
+      system_call(SystemCall::kMprotect, -1, [&] { return mprotect(start, bytes, PROT_READ | PROT_WRITE); });
+  return rc == 0 ? 0 : errno;
+}
+
+bool release(void* start, size_t bytes) {
   const auto begin = reinterpret_cast<uintptr_t>(start);
   const uintptr_t first = round_up(begin, kPageBytes);
   const uintptr_t last = round_down(begin + bytes, kPageBytes);
-  if (first >= last) return;
-  const int rc = madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
-  KEEL_CHECK(rc == 0, "madvise(%p, %zu, MADV_DONTNEED): %s", reinterpret_cast<void*>(first), last - first,
-             std::strerror(errno));
+  if (first >= last) return true;
+  if (advise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED)) return true;
+  // relaxed [release.told]: whoever is first tells.
+  static std::atomic<bool> told{false};
+  if (!told.exchange(true, std::memory_order_relaxed)) {
+    std::fprintf(stderr, "keel: madvise(%zu bytes, MADV_DONTNEED): %s; freed pages stay resident\n",
+                 static_cast<size_t>(last - first), std::strerror(errno));
+  }
+  return false;
 }
 
 void set_huge_pages(void* start, size_t bytes, bool wanted) {
   // Fails harmlessly on kernels without transparent huge pages.
-  madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  advise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-void exclude_from_dumps(void* start, size_t bytes) { madvise(start, bytes, MADV_DONTDUMP); }
+void exclude_from_dumps(void* start, size_t bytes) { advise(start, bytes, MADV_DONTDUMP); }
 
 const char* describe_commit_limit(char* buffer, size_t bytes) {
   buffer[0] = 0;

@@ -7,11 +7,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
+#include <string>
 
 namespace keel::os {
 
 /// What the kernel gives out; checked at start-up against sysconf(_SC_PAGESIZE).
 inline constexpr size_t kPageBytes = 4096;
+
+/// The system refused memory without which there is no heap. what() names the call, the size and the reason.
+class Refused : public std::bad_alloc {
+ public:
+  Refused(const char* call, uint64_t bytes, int error);
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
 
 /// Reserves `bytes` of addresses aligned to `alignment` with no access. Null on failure (errno set).
 void* reserve(size_t bytes, size_t alignment);
@@ -26,8 +38,9 @@ void unreserve(void* start, size_t bytes);
 /// Makes part of a reservation readable and writable. 0 or errno.
 int make_writable(void* start, size_t bytes);
 
-/// Drops the pages of [start, start + bytes) that lie wholly inside; they read as zero afterwards.
-void release(void* start, size_t bytes);
+/// Drops the pages of [start, start + bytes) that lie wholly inside; they read as zero afterwards. False if
+/// the system refused: they are what they were, and stay resident. The first refusal is told on stderr.
+[[nodiscard]] bool release(void* start, size_t bytes);
 
 /// Asks for (or forbids) transparent huge pages.
 void set_huge_pages(void* start, size_t bytes, bool wanted);

@@ -8,11 +8,14 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <system_error>
 #include <thread>
 #include <type_traits>
+#include <utility>
 
 #include "allocator/base/build.h"
 #include "allocator/base/explore/sync.h"
+#include "allocator/base/system_calls.h"
 
 namespace keel {
 
@@ -21,11 +24,30 @@ struct SystemThread {
   static void sleep_ns(int64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)); }
   static int set_class(uint64_t thread, int policy) {
     const sched_param parameters{};
+    if (const int error = planned_error(SystemCall::kScheduler)) return error;
     return pthread_setschedparam(thread, policy, &parameters);
   }
 };
 
-using Thread = std::conditional_t<kExploreBuild, explore::Thread, std::thread>;
+/// std::thread, whose constructor throws std::system_error when the system has no thread to give.
+class StartedThread : public std::thread {
+ public:
+  StartedThread() = default;
+  template <typename F>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, StartedThread>) explicit StartedThread(F&& f)
+      : std::thread(permitted(std::forward<F>(f))) {}
+
+ private:
+  template <typename F>
+  static F&& permitted(F&& f) {
+    if (const int error = planned_error(SystemCall::kThread)) {
+      throw std::system_error(error, std::generic_category());
+    }
+    return std::forward<F>(f);
+  }
+};
+
+using Thread = std::conditional_t<kExploreBuild, explore::Thread, StartedThread>;
 /// What the calling thread asks for: yield(), sleep_ns(), and set_class() of any thread (0, or the error).
 using ThisThread = std::conditional_t<kExploreBuild, explore::ThisThread, SystemThread>;
 

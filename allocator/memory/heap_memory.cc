@@ -56,8 +56,9 @@ HeapMemory::HeapMemory(const HeapMemoryConfig& config)
     : config_(config),
       freed_slots_(config.poison ? std::make_unique<FreedSlots>() : nullptr),
       centrals_(new Atomic<CentralList*>[kMaxLayouts]()) {
-  if (!pages_.reserve(config.range_bytes != 0 ? config.range_bytes : kDefaultRange, config.huge_pages)) {
-    throw std::bad_alloc();
+  const uint64_t range = config.range_bytes != 0 ? config.range_bytes : kDefaultRange;
+  if (!pages_.reserve(range, config.huge_pages)) {
+    throw os::Refused("heap: mmap of addresses, least", PageTable::kChunkBytes, pages_.last_error());
   }
   pages_.set_limit(config.max_heap_bytes);
 }
@@ -130,7 +131,9 @@ Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle
   void* start = reinterpret_cast<void*>(span->start);
   if (untouched) {
     // Never zeroed by writing: dropped pages read as zero, and stay the system's until somebody touches them.
-    if (run.dirty && !defect(Defect::kLargeNotReleased)) os::release(start, span->bytes());
+    if (run.dirty && !defect(Defect::kLargeNotReleased) && !os::release(start, span->bytes())) {
+      std::memset(start, 0, span->bytes());
+    }
     if (config_.huge_pages) os::set_huge_pages(start, span->bytes(), false);
     os::exclude_from_dumps(start, span->bytes());
   } else if (run.dirty && !defect(Defect::kLargeNotZeroed)) {
@@ -189,16 +192,16 @@ void HeapMemory::free_span(Span& span) {
   const Layout& l = layout_of(span.layout);
   const bool untouched = l.large() && l.noscan() && span.object_bytes >= kHugePageBytes;
   // A span this large goes straight back to the system: nobody will reuse it whole soon.
-  const bool release = untouched || span.bytes() >= PageTable::kChunkBytes;
+  bool released = untouched || span.bytes() >= PageTable::kChunkBytes;
   if (span.bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_sub(pages, std::memory_order_relaxed);
   if (!defect(Defect::kFreeSpanFindable)) table_.withdraw(span);
   span.state.store(SpanState::kFree, std::memory_order_relaxed);
-  if (release) {
+  if (released) {
     void* start = reinterpret_cast<void*>(span.start);
-    os::release(start, span.bytes());
+    released = os::release(start, span.bytes());
     if (untouched && config_.huge_pages) os::set_huge_pages(start, span.bytes(), true);
   }
-  pages_.free(page, pages, release);
+  pages_.free(page, pages, released);
 }
 
 void HeapMemory::file_swept(Span& span, uint32_t cycle) {

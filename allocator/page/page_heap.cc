@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/defects.h"
@@ -24,6 +25,7 @@ bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
   for (uint64_t bytes = round_up(wanted_bytes, PageTable::kChunkBytes); bytes >= PageTable::kChunkBytes;
        bytes = round_down(bytes / 2, PageTable::kChunkBytes)) {
     range_ = os::reserve(bytes, PageTable::kChunkBytes);
+    last_error_ = errno;
     if (range_ == nullptr) continue;
     // Metadata needs addresses too: if the tables do not fit, a smaller range must do.
     dirty_bits_ = static_cast<uint64_t*>(os::reserve_metadata(dirty_bits_bytes(bytes)));
@@ -31,6 +33,7 @@ bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
       range_bytes_ = bytes;
       return true;
     }
+    last_error_ = errno;
     table_.unreserve();
     if (dirty_bits_ != nullptr) os::unreserve(dirty_bits_, dirty_bits_bytes(bytes));
     os::unreserve(range_, bytes);
@@ -183,7 +186,9 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
     const Run run = it->second;
     // Other pages of the run are clean already; releasing them again costs the kernel nothing.
     const uint64_t past = defect(Defect::kUsedPageReleased) && it->first + run.pages < frontier_ ? 1 : 0;
-    os::release(static_cast<char*>(range_) + (it->first << kPageShift), (run.pages + past) << kPageShift);
+    // What the system does not take back stays dirty: it is not zero.
+    char* start = static_cast<char*>(range_) + (it->first << kPageShift);
+    if (!os::release(start, (run.pages + past) << kPageShift)) break;
     table_.release_metadata(it->first, run.pages);
     set_dirty_locked(it->first, run.pages, false);
     dirty_ -= run.dirty_pages;

@@ -95,10 +95,12 @@ void PageTable::withdraw(const Span& span) {
 }
 
 void PageTable::release_metadata(uint64_t first_page, uint64_t pages) {
-  os::release(entries_ + first_page, pages * sizeof(uint64_t));
-  os::release(spans_ + first_page, pages * sizeof(Span));
-  for (BitWord* array : bits_)
-    os::release(array + first_page * kBitWordsPerPage, pages * kBitWordsPerPage * 8);
+  // Refused: entries stay empty and spans free, as they are; a new span clears its bits.
+  static_cast<void>(os::release(entries_ + first_page, pages * sizeof(uint64_t)));
+  static_cast<void>(os::release(spans_ + first_page, pages * sizeof(Span)));
+  for (BitWord* array : bits_) {
+    static_cast<void>(os::release(array + first_page * kBitWordsPerPage, pages * kBitWordsPerPage * 8));
+  }
 }
 
 }  // namespace keel

@@ -95,7 +95,7 @@ class PageTable {
   /// Undoes publish(). Threads: the owner; never while a mark runs.
   void withdraw(const Span& span);
 
-  /// Gives back the metadata that describes free pages only; it reads as zero afterwards.
+  /// Gives back the metadata that describes free pages only, as far as the system takes it.
   void release_metadata(uint64_t first_page, uint64_t pages);
 
   /// Bytes of tables that describe `pages` pages when all of it is touched; chunk entries come on top.

@@ -2,6 +2,7 @@
 #include "collector/cycle/heap_core.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
@@ -490,6 +491,8 @@ void HeapCore::throw_out_of_memory(uint64_t bytes, const char* why) {
           std::to_string(s.heap_objects) + " objects, " + std::to_string(s.num_gc) + " collections, " +
           human_size(static_cast<double>(pages.reserved_bytes - pages.committed_bytes)) +
           " of addresses left";
+  if (const int error = memory.pages().last_error())
+    text += std::string("; mprotect: ") + std::strerror(error);
   if (*os::describe_commit_limit(commit, sizeof commit) != 0) text += std::string("; ") + commit;
   throw OutOfMemory(text);
 }

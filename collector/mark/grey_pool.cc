@@ -1,7 +1,7 @@
 // Chunks, waiting and quiescence; see grey_pool.h.
 #include "collector/mark/grey_pool.h"
 
-#include <new>
+#include <cerrno>
 
 #include "allocator/base/check.h"
 #include "allocator/base/futex.h"
@@ -14,7 +14,9 @@ GreyPool::GreyPool(uint32_t max_chunks)
       memory_(static_cast<GreyChunk*>(os::reserve_metadata(size_t{max_chunks} * sizeof(GreyChunk)))),
       full_(memory_),
       free_(memory_) {
-  if (memory_ == nullptr) throw std::bad_alloc();
+  if (memory_ == nullptr) {
+    throw os::Refused("heap: mmap for grey work", size_t{max_chunks} * sizeof(GreyChunk), errno);
+  }
 }
 
 GreyPool::~GreyPool() { os::unreserve(memory_, size_t{max_chunks_} * sizeof(GreyChunk)); }
@@ -107,8 +109,8 @@ void GreyPool::release_idle() {
   uint32_t count = 0;
   for (GreyChunk* chunk = all; chunk != nullptr; chunk = free_.below(chunk)) ++count;
   if (count == used) {
-    // Nobody keeps one and, between cycles, nobody asks for one.
-    os::release(memory_, size_t{used} * sizeof(GreyChunk));
+    // Nobody keeps one and, between cycles, nobody asks for one. Refused or not: chunks are filled anew.
+    static_cast<void>(os::release(memory_, size_t{used} * sizeof(GreyChunk)));
     fresh_.store(0, std::memory_order_relaxed);
     return;
   }

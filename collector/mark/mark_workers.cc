@@ -48,16 +48,25 @@ MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Assis
     workers_.push_back(std::make_unique<Worker>(memory, pool, i));
     workers_.back()->stretches.reserve(kMostStretches / count_);
   }
-  for (auto& worker : workers_) worker->thread = Thread([this, w = worker.get()] { run(*w); });
+  try {
+    for (auto& worker : workers_) worker->thread = Thread([this, w = worker.get()] { run(*w); });
+  } catch (...) {
+    stop();  // those that did start
+    throw;
+  }
 }
 
-MarkWorkers::~MarkWorkers() {
+MarkWorkers::~MarkWorkers() { stop(); }
+
+void MarkWorkers::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   // release: who sees the gate move sees stopping_.
   gate_.fetch_add(2, std::memory_order_acq_rel);
   futex_wake_all(gate_);
   hurry();
-  for (auto& worker : workers_) worker->thread.join();
+  for (auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
 }
 
 void MarkWorkers::begin() {

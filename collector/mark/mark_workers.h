@@ -107,6 +107,7 @@ class MarkWorkers {
   /// acquire, with the release in begin(): the marker then reads this cycle's bits.
   static bool is_open(uint32_t gate) { return (gate & 1) != 0; }
 
+  void stop();
   void run(Worker& worker);
   void mark(Worker& worker, uint32_t gate);
   bool start(Worker& worker, uint32_t gate);

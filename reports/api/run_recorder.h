@@ -14,11 +14,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "allocator/base/mutex.h"
 #include "allocator/base/result.h"
+#include "allocator/base/thread.h"
 #include "collector/api/events.h"
 #include "collector/api/heap.h"
 #include "reports/api/interval_log.h"
@@ -188,8 +188,8 @@ class RunRecorder final : public GcListener {
 
   // relaxed [recorder.stop]: the threads look every millisecond; joining orders the rest.
   std::atomic<bool> stopping_{false};
-  std::thread sampler_;
-  std::thread control_;
+  Thread sampler_;
+  Thread control_;
 };
 
 /// One entry a window, 1-2-5 steps from 10 us: utilization, bounded, without_assists.

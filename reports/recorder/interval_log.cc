@@ -1,22 +1,20 @@
 // See reports/api/interval_log.h.
 #include "reports/api/interval_log.h"
 
-#include <sys/mman.h>
+#include <cerrno>
 
-#include <new>
+#include "allocator/base/os_memory.h"
 
 namespace keel {
 
 IntervalLog::IntervalLog(size_t capacity) : capacity_(capacity) {
-  void* memory = mmap(nullptr, capacity_ * sizeof(Entry), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  // The log's own pages must not become huge ones: they would be resident before they are written.
-  madvise(memory, capacity_ * sizeof(Entry), MADV_NOHUGEPAGE);
+  // Without huge pages, which would be resident before they are written.
+  void* memory = os::reserve_metadata(capacity_ * sizeof(Entry));
+  if (memory == nullptr) throw os::Refused("recorder: mmap", capacity_ * sizeof(Entry), errno);
   entries_ = static_cast<Entry*>(memory);
   exceptions_.reserve(64);
 }
 
-IntervalLog::~IntervalLog() { munmap(entries_, capacity_ * sizeof(Entry)); }
+IntervalLog::~IntervalLog() { os::unreserve(entries_, capacity_ * sizeof(Entry)); }
 
 }  // namespace keel

@@ -62,8 +62,13 @@ Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
       write_event(head);
     }
   }
-  sampler_ = std::thread([this] { sample_loop(); });
-  control_ = std::thread([this] { control_loop(); });
+  try {
+    sampler_ = Thread([this] { sample_loop(); });
+    control_ = Thread([this] { control_loop(); });
+  } catch (const std::system_error& e) {
+    finish();
+    return Error{std::string("no thread to record with: ") + e.code().message()};
+  }
   return true;
 }
 

@@ -1,8 +1,17 @@
 // KeelRuntime: what is the same with either kind of roots.
 #include "workloads/backends/keel_backend.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+
 namespace keel {
 namespace {
+
+[[noreturn]] void exit_without_heap(const std::string& why) {
+  std::fprintf(stderr, "keel: the heap cannot be made: %s\n", why.c_str());
+  std::_Exit(3);
+}
 
 HeapConfig with_listener(HeapConfig config, RunRecorder& recorder) {
   config.listener = &recorder;
@@ -11,11 +20,16 @@ HeapConfig with_listener(HeapConfig config, RunRecorder& recorder) {
 
 }  // namespace
 
-KeelRuntime::KeelRuntime(const CommonOptions& options, RunRecorder& recorder)
+// Without a heap there is nothing to run and nothing to report.
+KeelRuntime::KeelRuntime(const CommonOptions& options, RunRecorder& recorder) try
     : recorder_(recorder),
       finalize_at_exit_ns_(options.finalize_at_exit_ns),
       heap_(with_listener(options.heap, recorder)) {
   recorder.set_reserved_bytes([this] { return unused_addresses(); });
+} catch (const std::system_error& e) {
+  exit_without_heap("no thread for the collector: " + e.code().message());
+} catch (const std::bad_alloc& e) {
+  exit_without_heap(e.what());
 }
 
 HeapSample KeelRuntime::sample() const {

@@ -13,10 +13,11 @@
 #include <atomic>
 #include <latch>
 #include <memory>
-#include <thread>
+#include <system_error>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/thread.h"
 #include "allocator/base/units.h"
 #include "reports/api/log_histogram.h"
 #include "workloads/backends/heap_backend.h"
@@ -86,7 +87,7 @@ class BallastWorkload {
     std::atomic<uint64_t> requests{0};  // relaxed [stats]: written by its thread, read for the progress bar
     uint64_t measured_requests = 0;
     uint64_t replaced = 0;
-    std::thread thread;
+    ::keel::Thread thread;
   };
 
   void operate(Runtime& runtime) {
@@ -103,14 +104,25 @@ class BallastWorkload {
     for (size_t t = 0; t < workers_.size(); ++t) {
       workers_[t] = std::make_unique<Worker>();
       workers_[t]->request_log = &session_.recorder().request_log();
-      workers_[t]->thread = std::thread([this, t, &runtime] { serve(t, runtime); });
+    }
+    for (size_t t = 0; t < workers_.size(); ++t) {
+      try {
+        workers_[t]->thread = ::keel::Thread([this, t, &runtime] { serve(t, runtime); });
+      } catch (const std::system_error& e) {
+        session_.fail_out_of_memory("no thread for mutator " + std::to_string(t) + " of " +
+                                    std::to_string(workers_.size()) + ": " + e.code().message());
+        ready_.count_down();
+        finished_.fetch_add(1, std::memory_order_relaxed);
+      }
     }
     B::blocking([this] { ready_.wait(); });
     runtime.free_os_memory();
     session_.recorder().note_rss_start();
     B::blocking([&] { drive(); });
     B::blocking([&] {
-      for (auto& worker : workers_) worker->thread.join();
+      for (auto& worker : workers_) {
+        if (worker->thread.joinable()) worker->thread.join();
+      }
     });
     runtime.free_os_memory();
     session_.recorder().note_rss_end();

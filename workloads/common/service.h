@@ -17,11 +17,12 @@
 #include <atomic>
 #include <latch>
 #include <memory>
-#include <thread>
+#include <system_error>
 #include <vector>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/thread.h"
 #include "allocator/base/units.h"
 #include "reports/api/log_histogram.h"
 #include "workloads/backends/heap_backend.h"
@@ -85,7 +86,7 @@ class Service {
     LogHistogram latency;
     IntervalLog* requests = nullptr;
     std::atomic<uint64_t> operations{0};  // relaxed [stats]: written by its thread, read for the progress bar
-    std::thread system_thread;
+    ::keel::Thread system_thread;
   };
 
   void operate(Runtime& runtime) {
@@ -97,14 +98,25 @@ class Service {
     for (size_t t = 0; t < workers_.size(); ++t) {
       workers_[t] = std::make_unique<Worker>();
       workers_[t]->requests = &session_.recorder().request_log();
-      workers_[t]->system_thread = std::thread([this, t, &work, &runtime] { serve(t, work, runtime); });
+    }
+    for (size_t t = 0; t < workers_.size(); ++t) {
+      try {
+        workers_[t]->system_thread = ::keel::Thread([this, t, &work, &runtime] { serve(t, work, runtime); });
+      } catch (const std::system_error& e) {
+        session_.fail_out_of_memory("no thread for mutator " + std::to_string(t) + " of " +
+                                    std::to_string(workers_.size()) + ": " + e.code().message());
+        ready_.count_down();
+        finished_.fetch_add(1, std::memory_order_relaxed);
+      }
     }
     B::blocking([this] { ready_.wait(); });
     runtime.free_os_memory();
     session_.recorder().note_rss_start();
     B::blocking([&] { drive(); });
     B::blocking([&] {
-      for (auto& worker : workers_) worker->system_thread.join();
+      for (auto& worker : workers_) {
+        if (worker->system_thread.joinable()) worker->system_thread.join();
+      }
     });
     runtime.free_os_memory();
     session_.recorder().note_rss_end();

@@ -80,7 +80,13 @@ Session::Session(std::string workload, const CommonOptions& options)
   sigemptyset(&watched_);
   for (int n : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&watched_, n);
   pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
-  signals_ = std::thread([this] { signal_loop(); });
+  try {
+    signals_ = Thread([this] { signal_loop(); });
+  } catch (const std::system_error& e) {
+    std::fprintf(stderr, "%s: no thread to wait for signals: %s\n", workload_.c_str(),
+                 e.code().message().c_str());
+    std::_Exit(3);
+  }
   crash_reporter_.emplace(crash_options());
 }
 

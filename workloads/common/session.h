@@ -15,8 +15,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 
+#include "allocator/base/thread.h"
 #include "reports/api/run_recorder.h"
 #include "workloads/common/options.h"
 
@@ -72,7 +72,7 @@ class Session {
   bool drawn_ = false;
   std::atomic<bool> finished_{false};
   sigset_t watched_{};
-  std::thread signals_;
+  Thread signals_;
   std::atomic<bool> crashed_{false};  // release/acquire [session.crash]: crash_text_ is written before it
   std::atomic<bool> crash_written_{false};  // relaxed [session.crash]: ends a wait that has a limit
   char crash_text_[512] = "";
