@@ -272,9 +272,8 @@ void HeapCore::take_counts(Mutator& m) {
   m.black_objects_ += counts.black_objects;
 }
 
-// As Go's gcAssistAlloc(): pays with the credit of background workers, else by scanning, and if there is
-// neither, waits until somebody has paid or marking is over. Whoever goes on without having paid is forgiven
-// nothing.
+// As Go's gcAssistAlloc(): pays with the credit of background workers, else by scanning; if there is neither
+// and the heap is past its goal, waits until somebody has paid or marking is over. No debt is forgiven.
 void HeapCore::assist(Mutator& self) {
   if (self.assist_debt_ <= 0) return;
   if (keeper.limiting()) {
@@ -288,7 +287,7 @@ void HeapCore::assist(Mutator& self) {
   uint64_t scanned = 0;
   for (;;) {
     scanned += scan_for_debt(self);
-    if (self.assist_debt_ <= 0 || !may_wait()) break;
+    if (self.assist_debt_ <= 0 || !must_wait()) break;
     wait_for_credit(self);
   }
   const int64_t duration = now_ns() - begin;
@@ -330,10 +329,11 @@ uint64_t HeapCore::scan_for_debt(Mutator& self) {
   return scanned;
 }
 
-// Waiting makes sense: somebody marks, and the collector does not wait for a mutator that is away.
-bool HeapCore::may_wait() const {
-  return marking.load(std::memory_order_relaxed) && assists.is_open() && !keeper.limiting() &&
-         world.away_ns() < kMostAbsenceNs;
+// Waiting makes sense: somebody marks, and the collector does not wait for a mutator that is away. And it is
+// needed: the heap is past its goal; before, a debt is kept and that is all (Go's assists wait then, too).
+bool HeapCore::must_wait() const {
+  return marking.load(std::memory_order_relaxed) && pacer.live_bytes() > pacer.goal_bytes() &&
+         assists.is_open() && !keeper.limiting() && world.away_ns() < kMostAbsenceNs;
 }
 
 // In a blocking region: the collector does for this thread what it asks of all. Workers go all out meanwhile.

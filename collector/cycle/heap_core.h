@@ -138,7 +138,7 @@ class HeapCore {
   uint64_t scan_for_debt(Mutator& self);
   void wait_for_credit(Mutator& self);
   void wait_for_mark(Mutator& self);
-  [[nodiscard]] bool may_wait() const;
+  [[nodiscard]] bool must_wait() const;
   void charge(Mutator& self, uint64_t bytes);
 
  public:

@@ -33,10 +33,10 @@ void Cycle::start_stopped(CycleRecord& record) {
         before_restart(record);
         record.mark_begin_ns = now_ns();
         core_.workers->begin();
-      },
-      [this] { scan_root_table(); });
+      });
   record.first_stop_ns = record.mark_begin_ns - record.begin_ns;
   report_stop(record, PauseKind::kSweepTermination, stop, record.mark_begin_ns);
+  scan_root_table();
 }
 
 // Step 6. False if somebody still held work: marking goes on. Grey stacks are rescanned here, and what they
