@@ -3,8 +3,8 @@
 
 namespace keel {
 
-/// The build that attacks the collector (preset `explore`): its scheduler owns every interleaving, defects can
-/// be switched on, and system calls can be made to fail. docs/trust.md says what it is for.
+/// The build that attacks the collector (preset `explore`): its scheduler owns every interleaving, defects
+/// can be switched on, and system calls can be made to fail. docs/trust.md says what it is for.
 #ifdef KEEL_EXPLORE
 inline constexpr bool kExploreBuild = true;
 #else
