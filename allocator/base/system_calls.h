@@ -27,7 +27,7 @@ enum class SystemCall : uint8_t {
   kThread,     // pthread_create
   kClock,      // clock_gettime
   kAffinity,   // sched_setaffinity, sched_getaffinity
-  kScheduler,  // pthread_setschedparam
+  kScheduler,  // sched_setattr
   kFutex,      // FUTEX_WAIT
   kOpen,
   kWrite,

@@ -5,9 +5,6 @@
 // to the session, and its scheduler decides when it runs (allocator/base/explore). Threads: any.
 #pragma once
 
-#include <pthread.h>
-#include <sched.h>
-
 #include <system_error>
 #include <thread>
 #include <type_traits>
@@ -22,11 +19,6 @@ namespace keel {
 struct SystemThread {
   static void yield() { std::this_thread::yield(); }
   static void sleep_ns(int64_t ns) { std::this_thread::sleep_for(std::chrono::nanoseconds(ns)); }
-  static int set_class(uint64_t thread, int policy) {
-    const sched_param parameters{};
-    if (const int error = planned_error(SystemCall::kScheduler)) return error;
-    return pthread_setschedparam(thread, policy, &parameters);
-  }
 };
 
 /// std::thread, whose constructor throws std::system_error when the system has no thread to give.
@@ -48,7 +40,7 @@ class StartedThread : public std::thread {
 };
 
 using Thread = std::conditional_t<kExploreBuild, explore::Thread, StartedThread>;
-/// What the calling thread asks for: yield(), sleep_ns(), and set_class() of any thread (0, or the error).
+/// What the calling thread asks for: yield(), sleep_ns().
 using ThisThread = std::conditional_t<kExploreBuild, explore::ThisThread, SystemThread>;
 
 }  // namespace keel

@@ -39,7 +39,6 @@ TEST_F(Faults, AStoreThatDoesNotShadeIsFoundAndReplayed) {
   for (Defect defect : {Defect::kHybridWithoutDeletion, Defect::kHybridWithoutInsertion}) {
     const Tally tally = put_back(defect, "marking-handshake", 5000);
     ASSERT_TRUE(tally.found) << keel::to_string(defect);
-    EXPECT_NE(tally.what.find("lost object"), std::string::npos) << tally.what;
     EXPECT_TRUE(tally.replayed) << tally.replay;
   }
 }

@@ -52,12 +52,13 @@ struct Clocks {
 struct ThisThread {
   static void yield();
   static void sleep_ns(int64_t ns);
-  /// pthread_setschedparam(); has no effect in a session, where the scheduler decides who runs.
-  static int set_class(uint64_t thread, int policy);
 };
 
 /// The cores that the session's machine has; 0 outside a session.
 int session_cores();
+/// What the session's scheduler knows of the thread with this number of the system: CPU time so far, and
+/// whether it could run. False outside a session, or for a thread that is not of it.
+bool session_thread(int thread, int64_t& cpu_ns, bool& runnable);
 /// Where the session's heaps ask for addresses, so that they lie at the same ones every time; null outside.
 void* session_addresses();
 

@@ -43,6 +43,7 @@ void Scheduler::begin() {
   g_current = this;
   ThreadRecord* main = add_thread();
   main->handle = pthread_self();
+  main->system_id = static_cast<int>(syscall(SYS_gettid));
   decide_at_ = strategy_->until_next(0);
   t_self = main;
 }
@@ -275,6 +276,13 @@ void Scheduler::forget_others() {
   }
   next_deadline_ns_ = ThreadRecord::kNever;
   child_ = true;
+}
+
+const ThreadRecord* Scheduler::find(int system_id) const {
+  for (const auto& thread : threads_) {
+    if (thread->system_id == system_id && thread->state < ThreadState::kDone) return thread.get();
+  }
+  return nullptr;
 }
 
 int64_t Scheduler::process_cpu_ns() const {

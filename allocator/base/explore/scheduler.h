@@ -46,6 +46,8 @@ class Scheduler {
 
   [[nodiscard]] int64_t now_ns() const { return now_ns_; }
   int64_t process_cpu_ns() const;
+  /// By the system's number; null if there is none.
+  [[nodiscard]] const ThreadRecord* find(int system_id) const;
   [[nodiscard]] const SessionOptions& options() const { return options_; }
   std::vector<Alternative> take_alternatives() { return strategy_->take_alternatives(); }
 

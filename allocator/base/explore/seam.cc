@@ -1,5 +1,7 @@
 // The primitives' way to the scheduler: points, locks, conditions, futexes, threads, clocks; see sync.h.
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -43,11 +45,17 @@ void ThisThread::sleep_ns(int64_t ns) {
   point(Point::kSleep, nullptr);
   Scheduler::current()->wait(ThreadState::kSleeps, nullptr, deadline(ns < 0 ? 0 : ns));
 }
-int ThisThread::set_class(uint64_t thread, int policy) {
-  return t_self == nullptr ? SystemThread::set_class(thread, policy) : 0;
-}
 
 int session_cores() { return t_self == nullptr ? 0 : Scheduler::current()->options().cores; }
+
+bool session_thread(int thread, int64_t& cpu_ns, bool& runnable) {
+  if (t_self == nullptr) return false;
+  const ThreadRecord* record = Scheduler::current()->find(thread);
+  if (record == nullptr) return false;
+  cpu_ns = record->cpu_ns;
+  runnable = record->state == ThreadState::kRunnable;
+  return true;
+}
 
 void* session_addresses() {
   // Far from where the system maps by itself; 1 GiB aligned.
@@ -133,6 +141,7 @@ void Thread::join() {
 Thread::Running::Running(ThreadRecord* record) {
   if (record == nullptr) return;
   record->handle = pthread_self();
+  record->system_id = static_cast<int>(syscall(SYS_gettid));
   Scheduler::current()->enter(*record);
 }
 

@@ -39,6 +39,7 @@ struct ThreadRecord {
 
   uint32_t id = 0;
   pthread_t handle{};
+  int system_id = 0;  // gettid
   std::atomic<uint32_t> token{kWait};
 
   ThreadState state = ThreadState::kRunnable;
