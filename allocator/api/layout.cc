@@ -49,7 +49,7 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   uint8_t size_class = size_class_of(bytes);
   if (defect(Defect::kSizeClassTooSmall) && size_class > 1) --size_class;
   const SizeClass& sizes = kSizeClasses[size_class];
-  const MapKind kind = fastest_kind(map);
+  MapKind kind = fastest_kind(map);
   uint32_t unit = kind == MapKind::kAllPointers || kind == MapKind::kNoscan ? 1 : map.unit_words;
   const uint32_t slot_words = sizes.slot_bytes / kWordBytes;
   uint32_t prefix = 0;
@@ -65,10 +65,18 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
 
   Registry& r = registry();
   MutexLock lock(r.mu);
-  const Key key{size_class, kind, unit, prefix, offsets};
+  Key key{size_class, kind, unit, prefix, offsets};
   if (const auto found = r.ids.find(key); found != r.ids.end()) return found->second;
   // relaxed [layout.publish]: only writers, under the lock, come here.
   const uint32_t id = detail::g_layout_count.load(std::memory_order_relaxed);
+  if (id > kMaxPreciseLayouts && kind != MapKind::kNoscan && kind != MapKind::kConservative) {
+    kind = MapKind::kConservative;
+    unit = 1;
+    prefix = slot_words;
+    offsets.clear();
+    key = {size_class, kind, unit, prefix, offsets};
+    if (const auto found = r.ids.find(key); found != r.ids.end()) return found->second;
+  }
   KEEL_CHECK(id < kMaxLayouts, "layout: more than %zu layouts", kMaxLayouts - 1);
   Layout& layout = detail::g_layouts[id];
   layout.id = static_cast<LayoutId>(id);

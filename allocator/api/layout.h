@@ -65,8 +65,13 @@ struct alignas(64) Layout {
   }
 };
 
-/// Finds or registers the layout for objects of `bytes` with this map. Threads: any. Cost: a lock and a
-/// search; callers cache the id. Errors: more than kMaxLayouts - 1 layouts is fatal (a check).
+/// So many layouts follow their maps. Beyond them each size class has one more in which every word is looked
+/// at, as conservatively as a word of a stack: right for any map, and slower. With those of pointer-free
+/// objects they fit what is left, so there is never one too many.
+inline constexpr size_t kMaxPreciseLayouts = kMaxLayouts - 1 - 2 * kSizeClassCount;
+
+/// Finds or registers the layout for objects of `bytes` with this map, or the conservative one of its size
+/// beyond kMaxPreciseLayouts. Threads: any. Cost: a lock and a search; callers cache the id.
 LayoutId register_layout(size_t bytes, const PointerMap& map);
 
 /// The registry's lock, for fork(): held across it, so that the child finds the registry whole and can look

@@ -2,6 +2,7 @@
 #include "allocator/base/os_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -16,6 +17,7 @@
 
 namespace keel::os {
 namespace {
+size_t g_page_bytes_for_testing = 0;  // set before threads exist
 
 // False if the system refused (errno set).
 bool advise(void* start, size_t bytes, int advice) {
@@ -23,6 +25,13 @@ bool advise(void* start, size_t bytes, int advice) {
 }
 
 }  // namespace
+
+size_t page_bytes() {
+  static const auto of_system = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return g_page_bytes_for_testing != 0 ? g_page_bytes_for_testing : of_system;
+}
+
+void set_page_bytes_for_testing(size_t bytes) { g_page_bytes_for_testing = bytes; }
 
 Refused::Refused(const char* call, uint64_t bytes, int error)
     : text_(std::string(call) + " of " + format_size(bytes) + ": " + std::strerror(error)) {}
@@ -66,8 +75,8 @@ int make_writable(void* start, size_t bytes) {
 
 bool release(void* start, size_t bytes) {
   const auto begin = reinterpret_cast<uintptr_t>(start);
-  const uintptr_t first = round_up(begin, kPageBytes);
-  const uintptr_t last = round_down(begin + bytes, kPageBytes);
+  const uintptr_t first = round_up(begin, page_bytes());
+  const uintptr_t last = round_down(begin + bytes, page_bytes());
   if (first >= last) return true;
   if (advise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED)) return true;
   // relaxed [release.told]: whoever is first tells.

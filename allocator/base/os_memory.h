@@ -12,8 +12,10 @@
 
 namespace keel::os {
 
-/// What the kernel gives out; checked at start-up against sysconf(_SC_PAGESIZE).
-inline constexpr size_t kPageBytes = 4096;
+/// What the kernel gives out and takes back: 4, 16 or 64 KiB. A page of the heap (8 KiB) may be part of one.
+size_t page_bytes();
+/// As if the kernel's pages were larger; 0: as they are.
+void set_page_bytes_for_testing(size_t bytes);
 
 /// The system refused memory without which there is no heap. what() names the call, the size and the reason.
 class Refused : public std::bad_alloc {
@@ -38,8 +40,9 @@ void unreserve(void* start, size_t bytes);
 /// Makes part of a reservation readable and writable. 0 or errno.
 int make_writable(void* start, size_t bytes);
 
-/// Drops the pages of [start, start + bytes) that lie wholly inside; they read as zero afterwards. False if
-/// the system refused: they are what they were, and stay resident. The first refusal is told on stderr.
+/// Drops the system's pages of [start, start + bytes) that lie wholly inside; they read as zero afterwards,
+/// and what is left at the edges keeps its contents. False if the system refused: all are what they were, and
+/// stay resident. The first refusal is told on stderr.
 [[nodiscard]] bool release(void* start, size_t bytes);
 
 /// Asks for (or forbids) transparent huge pages.

@@ -8,23 +8,30 @@
 
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/os_memory.h"
 #include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 
 namespace keel {
 namespace {
+// Not malloc's: what it recycles it clears by writing, and 128 KiB a thread would be resident of which a few
+// pages are used.
 template <typename T>
-T* zeroed(size_t count) {
-  void* memory = std::calloc(count, sizeof(T));
+T* zero_pages(size_t count) {
+  void* memory = os::reserve_metadata(count * sizeof(T));
   if (memory == nullptr) throw std::bad_alloc();
   return static_cast<T*>(memory);
+}
+template <typename T>
+void unreserve_table(T* table) {
+  os::unreserve(table, kMaxLayouts * sizeof(T));
 }
 }  // namespace
 
 ThreadCache::ThreadCache(HeapMemory& memory)
     : memory_(memory),
-      bumps_(zeroed<Bump>(kMaxLayouts), std::free),
-      held_(zeroed<Held>(kMaxLayouts), std::free) {}
+      bumps_(zero_pages<Bump>(kMaxLayouts), unreserve_table<Bump>),
+      held_(zero_pages<Held>(kMaxLayouts), unreserve_table<Held>) {}
 
 ThreadCache::~ThreadCache() { KEEL_DCHECK(active_.empty(), "cache: destroyed while holding spans"); }
 

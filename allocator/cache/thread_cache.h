@@ -71,6 +71,8 @@ class ThreadCache {
 
   /// Counts since the last call; exact after publish() or flush().
   AllocationCounts take_counts();
+  /// The table of cursors: kMaxLayouts times 16 B.
+  [[nodiscard]] const void* cursors_for_testing() const { return bumps_.get(); }
   /// Limits holes to `slots` slots, so that the slow path runs often (`--debug stress`); 0: no limit.
   void limit_holes(uint32_t slots) { hole_limit_ = slots; }
 
@@ -96,8 +98,8 @@ class ThreadCache {
   void give_back(LayoutId layout);
 
   HeapMemory& memory_;
-  std::unique_ptr<Bump[], void (*)(void*)> bumps_;  // indexed by layout; zero pages until used
-  std::unique_ptr<Held[], void (*)(void*)> held_;
+  std::unique_ptr<Bump[], void (*)(Bump*)> bumps_;  // indexed by layout; zero pages until used
+  std::unique_ptr<Held[], void (*)(Held*)> held_;
   std::vector<LayoutId> active_;  // layouts with a span
   AllocationCounts counts_;
   uint32_t hole_limit_ = 0;

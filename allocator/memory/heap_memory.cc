@@ -131,8 +131,11 @@ Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle
   void* start = reinterpret_cast<void*>(span->start);
   if (untouched) {
     // Never zeroed by writing: dropped pages read as zero, and stay the system's until somebody touches them.
-    if (run.dirty && !defect(Defect::kLargeNotReleased) && !os::release(start, span->bytes())) {
-      std::memset(start, 0, span->bytes());
+    if (run.dirty && !defect(Defect::kLargeNotReleased)) {
+      const bool dropped = os::release(start, span->bytes());
+      const uintptr_t end = span->start + span->bytes();
+      const uintptr_t kept = dropped ? std::max(span->start, round_down(end, os::page_bytes())) : span->start;
+      std::memset(reinterpret_cast<void*>(kept), 0, end - kept);
     }
     if (config_.huge_pages) os::set_huge_pages(start, span->bytes(), false);
     os::exclude_from_dumps(start, span->bytes());

@@ -11,6 +11,19 @@
 
 namespace keel {
 namespace {
+// The pages of [page, page + pages) that lie in whole pages of the system: what a release drops. The range
+// begins on one.
+struct WholePages {
+  uint64_t first;
+  uint64_t count;
+};
+WholePages whole_pages(uint64_t page, uint64_t pages) {
+  const uint64_t unit = std::max<uint64_t>(1, os::page_bytes() >> kPageShift);
+  const uint64_t first = round_up(page, unit);
+  const uint64_t last = round_down(page + pages, unit);
+  return {first, last > first ? last - first : 0};
+}
+
 uint64_t dirty_bits_bytes(uint64_t range_bytes) { return (range_bytes >> kPageShift) / 8 + 8; }
 }  // namespace
 
@@ -86,8 +99,10 @@ void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
   MutexLock lock(mu_);
   released = released || defect(Defect::kDirtyPagesCalledClean);
   in_use_ -= pages;
-  Run merged{pages, released ? 0 : pages};
-  if (!released) set_dirty_locked(page, pages, true);
+  const WholePages clean = released ? whole_pages(page, pages) : WholePages{page, 0};
+  Run merged{pages, pages - clean.count};
+  set_dirty_locked(page, pages, true);
+  if (clean.count != 0) set_dirty_locked(clean.first, clean.count, false);
   auto next = runs_.lower_bound(page);
   if (next != runs_.end() && next->first == page + pages) {
     merged.pages += next->second.pages;
@@ -184,16 +199,19 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
     if (!found) break;
     below = it->first;
     const Run run = it->second;
+    const WholePages whole = whole_pages(it->first, run.pages);
+    const uint64_t dirty = whole.count == 0 ? 0 : count_dirty_locked(whole.first, whole.count);
+    if (dirty == 0) continue;
     // Other pages of the run are clean already; releasing them again costs the kernel nothing.
     const uint64_t past = defect(Defect::kUsedPageReleased) && it->first + run.pages < frontier_ ? 1 : 0;
     // What the system does not take back stays dirty: it is not zero.
     char* start = static_cast<char*>(range_) + (it->first << kPageShift);
     if (!os::release(start, (run.pages + past) << kPageShift)) break;
     table_.release_metadata(it->first, run.pages);
-    set_dirty_locked(it->first, run.pages, false);
-    dirty_ -= run.dirty_pages;
-    it->second.dirty_pages = 0;
-    released += run.dirty_pages << kPageShift;
+    set_dirty_locked(whole.first, whole.count, false);
+    dirty_ -= dirty;
+    it->second.dirty_pages -= dirty;
+    released += dirty << kPageShift;
   }
   return released;
 }
