@@ -38,12 +38,15 @@ bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
   for (uint64_t bytes = round_up(wanted_bytes, PageTable::kChunkBytes); bytes >= PageTable::kChunkBytes;
        bytes = round_down(bytes / 2, PageTable::kChunkBytes)) {
     range_ = os::reserve(bytes, PageTable::kChunkBytes);
-    last_error_ = errno;
-    if (range_ == nullptr) continue;
+    if (range_ == nullptr) {
+      last_error_ = errno;
+      continue;
+    }
     // Metadata needs addresses too: if the tables do not fit, a smaller range must do.
     dirty_bits_ = static_cast<uint64_t*>(os::reserve_metadata(dirty_bits_bytes(bytes)));
     if (dirty_bits_ != nullptr && table_.reserve(reinterpret_cast<uintptr_t>(range_), bytes)) {
       range_bytes_ = bytes;
+      last_error_ = 0;
       return true;
     }
     last_error_ = errno;
