@@ -122,9 +122,10 @@ class RegionsDeathTest : public testing::Test {
 TEST_F(RegionsDeathTest, SlowPathsAreRefusedInEveryBuild) {
   EXPECT_DEATH(die([](auto&, auto&) { make_bytes(1 << 20); }), sentence("an allocation"));
   EXPECT_DEATH(die([](auto&, auto&) { make_bytes(5000); }), sentence("an allocation"));
+  // Not inside the macro: compilers differ in the line they give to what is expanded there.
   const int line = __LINE__ + 1;
-  EXPECT_DEATH(die([](auto& root, auto&) { Root<Node> other(root.get()); }),
-               "issue11_blocking_test.cc:" + std::to_string(line) + ": " + sentence("Root"));
+  const auto make_root = [](auto& root, auto&) { Root<Node> other(root.get()); };
+  EXPECT_DEATH(die(make_root), "issue11_blocking_test.cc:" + std::to_string(line) + ": " + sentence("Root"));
   EXPECT_DEATH(die([](auto& root, auto&) { set_finalizer(root.get(), [](Node*) {}); }),
                sentence("set_finalizer"));
   EXPECT_DEATH(die([](auto& root, auto&) {
