@@ -248,24 +248,29 @@ TEST_P(Fork, FromAFunctionOnTheFinalizerThread) {
   std::atomic<bool> in_child{false};
   std::atomic<pid_t> child{-1};
   std::atomic<int> ran{0};
-  for (int i = 0; i < 3; ++i) {
-    add_cleanup(
-        make<Node>(),
-        [&](int) {
-          if (in_child) _exit(30);
-          if (ran++ > 0) return;
-          Root<Node> root(make<Node>());
-          root->number = 7;
-          child = fork();
-          if (child != 0) return;
-          in_child = true;
-          alarm(kMostSeconds);
-          if (const int wrong = use_closed_heap(heap, root)) _exit(wrong);
-          std::atexit([] { _exit(0); });  // the process ends with its last thread
-        },
-        0);
-  }
-  make_bytes(100);  // nothing is left in registers
+  // On a thread that has gone when the objects are to die: nothing of it is scanned any more.
+  blocking([&] {
+    std::thread([&] {
+      MutatorScope registering(heap, "registering");
+      for (int i = 0; i < 3; ++i) {
+        add_cleanup(
+            make<Node>(),
+            [&](int) {
+              if (in_child) _exit(30);
+              if (ran++ > 0) return;
+              Root<Node> root(make<Node>());
+              root->number = 7;
+              child = fork();
+              if (child != 0) return;
+              in_child = true;
+              alarm(kMostSeconds);
+              if (const int wrong = use_closed_heap(heap, root)) _exit(wrong);
+              std::atexit([] { _exit(0); });  // the process ends with its last thread
+            },
+            0);
+      }
+    }).join();
+  });
   while (ran != 3) {
     heap.collect();
     heap.run_finalizers(1'000'000);
