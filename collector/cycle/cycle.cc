@@ -94,6 +94,11 @@ void Cycle::run_stopped(const std::function<void()>& work) {
   });
 }
 
+// A cycle that the heap's size or the clock asks for; nobody waits for one that somebody has asked for.
+bool Cycle::must_wait() const {
+  return core_.keeper.limiting() && !stopping_ && task_ == nullptr && waiters_ == 0;
+}
+
 void Cycle::run() {
   pthread_setname_np(pthread_self(), "keel-cycle");
   // It needs little, and mutators wait for it.
@@ -116,6 +121,12 @@ void Cycle::run() {
           requested_ = true;
           trigger_ = CycleTrigger::kPeriodic;
         }
+      }
+      // The limiter is on: the program goes on, and the heap grows, until collection has had no more than its
+      // half.
+      while (must_wait()) {
+        wake_.wait_for(mu_, CpuLimiter::kPeriodNs);
+        core_.keeper.update_limiter();
       }
       if (stopping_) return;
       task = task_;

@@ -94,6 +94,7 @@ class Cycle {
   };
 
   void run();
+  [[nodiscard]] bool must_wait() const KEEL_REQUIRES(mu_);
   void run_cycle(CycleTrigger trigger);
   // Shared by all transitions (cycle.cc).
   void prepare(CycleRecord& record);

@@ -200,6 +200,30 @@ TEST(CpuLimiter, HoldsCollectionToAHalf) {
   EXPECT_GE(share, 0.49);
 }
 
+// Marks inside stops (no barrier), one after the other as soon as the limiter allows it: the program gets as
+// much time as they take, however long they are.
+TEST(CpuLimiter, HoldsMarksInsideStopsToAHalf) {
+  for (int64_t stop_ns : {kMs, 100 * kMs, 3 * kSecond}) {
+    constexpr int kCores = 2;
+    CpuLimiter limiter(0, kCores);
+    int64_t gc = 0;
+    int64_t now = 0;
+    while (now < 1000 * kSecond) {
+      if (limiter.limiting()) {
+        now += 10 * kMs;
+        limiter.update(now, 0, 0);
+      } else {
+        limiter.stop(now, now + stop_ns, false);
+        now += stop_ns;
+        gc += stop_ns;
+      }
+    }
+    const double share = static_cast<double>(gc) / static_cast<double>(now);
+    EXPECT_LE(share, 0.51) << stop_ns;
+    EXPECT_GE(share, 0.49) << stop_ns;
+  }
+}
+
 TEST(CpuLimiter, IdleTimeIsNobodys) {
   CpuLimiter limiter(0, 2);
   limiter.stop(0, 100 * kMs, false);
