@@ -50,8 +50,8 @@ inline constexpr bool kRacePointsEnabled = true;
 
 using RaceHook = void (*)(RacePoint point, void* context);
 
-/// Installs a hook for tests; null removes it. Threads: any; the hook runs on whatever thread reaches a
-/// point.
+/// Installs a hook for tests; null removes it and returns when no thread is inside. Threads: any; the hook
+/// runs on whatever thread reaches a point.
 void set_race_hook_for_testing(RaceHook hook, void* context);
 
 /// Yields at one race point in `one_in` (0: never); `--debug stress` sets it.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "collector/cycle/heap_core.h"
+#include "collector/verify/verifier.h"
 
 namespace keel {
 namespace {
@@ -147,6 +148,23 @@ TEST(GreyChunks, AreAllHandedInWhenThereAreSeveral) {
   }
   heap.collect();
   for (size_t i = 0; i < roots.size(); ++i) ASSERT_EQ(roots[i]->value->word, i);
+}
+
+// A round of handshakes must know of a grey object that a mutator keeps to itself (rule 2).
+TEST(Announcements, WhatAMutatorGreysIsKnownBeforeItIsHandedIn) {
+  Heap heap(precise());
+  MutatorScope scope(heap);
+  Root<Unit> unit(make<Unit>());
+  GreyPool pool(8);
+  Marker marker(heap.core().memory, pool, Marker::Owner::kMutator);
+  marker.begin_cycle();
+  const auto pointer = reinterpret_cast<uintptr_t>(unit.get());
+  ASSERT_FALSE(pool.take_found().found);
+  marker.shade(&pointer, 1);
+  ASSERT_TRUE(marker.holds_work());
+  EXPECT_TRUE(pool.take_found().found);
+  marker.flush();
+  hide_mark_for_testing(heap.core(), unit.get());
 }
 
 }  // namespace
