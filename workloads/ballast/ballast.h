@@ -101,9 +101,14 @@ class BallastWorkload {
                                   e.what());
       return;
     }
-    for (size_t t = 0; t < workers_.size(); ++t) {
-      workers_[t] = std::make_unique<Worker>();
-      workers_[t]->request_log = &session_.recorder().request_log();
+    try {
+      for (auto& worker : workers_) {
+        worker = std::make_unique<Worker>();
+        worker->request_log = &session_.recorder().request_log();
+      }
+    } catch (const std::bad_alloc& e) {
+      session_.fail_out_of_memory(e.what());
+      return;
     }
     for (size_t t = 0; t < workers_.size(); ++t) {
       try {

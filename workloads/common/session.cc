@@ -63,7 +63,8 @@ RecorderOptions recorder_options(const std::string& workload, const CommonOption
 
 }  // namespace
 
-Session::Session(std::string workload, const CommonOptions& options)
+// Without memory for its log there is nothing to run and nothing to report.
+Session::Session(std::string workload, const CommonOptions& options) try
     : workload_(std::move(workload)),
       pid_(getpid()),
       options_(options),
@@ -88,6 +89,9 @@ Session::Session(std::string workload, const CommonOptions& options)
     std::_Exit(3);
   }
   crash_reporter_.emplace(crash_options());
+} catch (const std::bad_alloc& e) {
+  std::fprintf(stderr, "keel: %s\n", e.what());
+  std::_Exit(3);
 }
 
 CrashOptions Session::crash_options() {

@@ -18,6 +18,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <new>
+#include <system_error>
 #include <vector>
 
 #include "allocator/base/clock.h"
@@ -207,7 +209,7 @@ int run_on(const CommonOptions& options, const Settings& settings) {
   Reads reads;
   nlohmann::json rates;
   nlohmann::json cost;
-  {
+  try {
     typename Ends::Backend::Thread scope(runtime, "main");
     session.recorder().note_rss_start();
     session.recorder().begin_measured();
@@ -224,6 +226,10 @@ int run_on(const CommonOptions& options, const Settings& settings) {
     wipe_stack();
     runtime.collect();
     Ends::run_finalizers(runtime, kPatienceNs);
+  } catch (const std::bad_alloc& e) {
+    session.fail_out_of_memory(e.what());
+  } catch (const std::system_error& e) {
+    session.fail_out_of_memory("no thread for finalizers: " + e.code().message());
   }
   const bool precise = options.heap.roots == Roots::kPrecise;
   const uint64_t hazards = reads.bad + reads.wrong_file;

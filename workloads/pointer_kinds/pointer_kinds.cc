@@ -222,12 +222,14 @@ int run_on(const CommonOptions& options) {
   const Result<bool> started = session.recorder().start([&] { return runtime.sample(); });
   if (!started) exit_bad_input("pointer_kinds", started.error());
   std::vector<Case> cases;
-  {
+  try {
     typename B::Thread scope(runtime, "main");
     session.recorder().note_rss_start();
     session.recorder().begin_measured();
     cases = run_cases(runtime.heap(), kPrecise);
     session.recorder().end_measured();
+  } catch (const std::bad_alloc& e) {
+    session.fail_out_of_memory(e.what());
   }
   std::string wrong;
   for (const Case& c : cases) {
