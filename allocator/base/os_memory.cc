@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/build.h"
@@ -86,6 +88,13 @@ bool release(void* start, size_t bytes) {
                  static_cast<size_t>(last - first), std::strerror(errno));
   }
   return false;
+}
+
+size_t resident_bytes(void* start, size_t bytes) {
+  std::vector<unsigned char> pages(round_up(bytes, page_bytes()) / page_bytes());
+  if (mincore(start, bytes, pages.data()) != 0) return 0;
+  return page_bytes() * static_cast<size_t>(std::count_if(
+                            pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; }));
 }
 
 void set_huge_pages(void* start, size_t bytes, bool wanted) {

@@ -45,6 +45,9 @@ int make_writable(void* start, size_t bytes);
 /// stay resident. The first refusal is told on stderr.
 [[nodiscard]] bool release(void* start, size_t bytes);
 
+/// How much of a mapping is resident: for tests and checks. Cost: a byte a page.
+size_t resident_bytes(void* start, size_t bytes);
+
 /// Asks for (or forbids) transparent huge pages.
 void set_huge_pages(void* start, size_t bytes, bool wanted);
 

@@ -39,6 +39,8 @@ enum class RacePoint : uint8_t {
   kWeakGateSeen,                // a weak pointer is being locked: the gate has been read, nothing shaded yet
   kBeforeWeakGateCloses,        // collector: a quiet round is over, the gate not yet closed
   kBeforeSpecialsSwept,         // a sweeper is about to decide the specials of a span
+  kClearingLarge,               // the pages of a large object are about to be cleared, no span leads to them
+  kReleasingPages,              // free pages are about to go to the system, the page heap not locked
   kCount,
 };
 

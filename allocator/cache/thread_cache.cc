@@ -120,8 +120,10 @@ size_t ThreadCache::refill(LayoutId layout) {
 }
 
 void* ThreadCache::allocate_large(LayoutId layout, uint64_t bytes) {
-  Span* span = memory_.allocate_large(layout, bytes, cycle_, black_);
-  if (span == nullptr) return nullptr;
+  const PageRun run = memory_.take_large(layout, bytes);
+  if (!run.valid()) return nullptr;
+  // Read now: the collector may have moved this cache on while the pages were cleared.
+  Span* span = &memory_.publish_large(run, layout, bytes, cycle_, black_);
   counts_.objects += 1;
   memory_.by_size(0).mallocs.fetch_add(1, std::memory_order_relaxed);
   counts_.bytes += span->bytes();

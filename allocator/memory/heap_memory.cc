@@ -9,6 +9,7 @@
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
+#include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 
 namespace keel {
@@ -97,14 +98,17 @@ Span* HeapMemory::new_span(LayoutId layout, const PageRun& run, uint32_t cycle) 
 
 Span* HeapMemory::acquire_span(LayoutId layout, uint32_t cycle, bool black) {
   CentralList& list = central(layout);
-  if (Span* span = list.take_partial(cycle)) return span;
+  if (Span* span = list.take_partial(cycle)) {
+    unlist(cycle);
+    return span;
+  }
   for (int attempt = 0; attempt < kSweepAttempts && !black; ++attempt) {
     SweepInFlight sweeping(sweeps_in_flight_);
-    Span* span = list.take_unswept(cycle);
+    Span* span = take_unswept(list, cycle);
     if (span == nullptr) break;
     sweep_hook_->sweep_span(*span, cycle);
     if (span->live_slots < layout_of(layout).slots) return span;
-    list.put(*span, cycle, layout_of(layout).slots);
+    put(list, *span, cycle);
   }
   const PageRun run = pages_.allocate(layout_of(layout).span_pages);
   if (!run.valid()) return nullptr;
@@ -115,40 +119,73 @@ Span* HeapMemory::acquire_span(LayoutId layout, uint32_t cycle, bool black) {
 
 void HeapMemory::return_span(Span& span, uint32_t cycle) {
   KEEL_DCHECK(span.swept_cycle.load(std::memory_order_relaxed) == cycle, "central: span returned unswept");
-  central(span.layout).put(span, cycle, layout_of(span.layout).slots);
+  put(central(span.layout), span, cycle);
 }
 
-Span* HeapMemory::allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black) {
-  if (bytes > table_.range_bytes()) return nullptr;  // rounding up must not wrap
+PageRun HeapMemory::take_large(LayoutId layout, uint64_t bytes) {
+  if (bytes > table_.range_bytes()) return {};  // rounding up must not wrap
   const Layout& l = layout_of(layout);
   const uint64_t pages = round_up(bytes, kPageBytes) >> kPageShift;
   const bool untouched = l.noscan() && bytes >= kHugePageBytes;
   const PageRun run = pages_.allocate(pages, untouched ? kHugePageBytes / kPageBytes : 1);
-  if (!run.valid()) return nullptr;
-  Span* span = new_span(layout, run, cycle);
-  span->object_bytes = round_up(bytes, kWordBytes);
-  span->live_slots = 1;
-  void* start = reinterpret_cast<void*>(span->start);
+  if (!run.valid()) return run;
+  unpublished_.fetch_add(pages << kPageShift, std::memory_order_relaxed);
+  // Entering and leaving a region costs more than a stop would wait for less.
+  constexpr uint64_t kClearHereBytes = 256 * kKiB;
+  if (away_hook_ == nullptr || !run.dirty || bytes <= kClearHereBytes) {
+    clear_large(run, untouched);
+    return run;
+  }
+  struct Work {
+    HeapMemory* self;
+    const PageRun* run;
+    bool untouched;
+  } work{this, &run, untouched};
+  away_hook_->run_away(
+      [](void* argument) {
+        const auto* w = static_cast<const Work*>(argument);
+        w->self->clear_large(*w->run, w->untouched);
+      },
+      &work);
+  return run;
+}
+
+// The pages are this thread's alone: no span leads to them, so no marker reads them meanwhile.
+void HeapMemory::clear_large(const PageRun& run, bool untouched) {
+  race_point(RacePoint::kClearingLarge);
+  void* start = reinterpret_cast<void*>(table_.address_of(run.page));
+  const uint64_t bytes = run.pages << kPageShift;
   if (untouched) {
     // Never zeroed by writing: dropped pages read as zero, and stay the system's until somebody touches them.
     if (run.dirty && !defect(Defect::kLargeNotReleased)) {
-      const bool dropped = os::release(start, span->bytes());
-      const uintptr_t end = span->start + span->bytes();
-      const uintptr_t kept = dropped ? std::max(span->start, round_down(end, os::page_bytes())) : span->start;
-      std::memset(reinterpret_cast<void*>(kept), 0, end - kept);
+      const auto begin = reinterpret_cast<uintptr_t>(start);
+      const bool dropped = os::release(start, bytes);
+      const uintptr_t kept = dropped ? std::max(begin, round_down(begin + bytes, os::page_bytes())) : begin;
+      std::memset(reinterpret_cast<void*>(kept), 0, begin + bytes - kept);
     }
-    if (config_.huge_pages) os::set_huge_pages(start, span->bytes(), false);
-    os::exclude_from_dumps(start, span->bytes());
+    if (config_.huge_pages) os::set_huge_pages(start, bytes, false);
+    os::exclude_from_dumps(start, bytes);
   } else if (run.dirty && !defect(Defect::kLargeNotZeroed)) {
-    std::memset(start, 0, span->bytes());
+    std::memset(start, 0, bytes);
   }
+}
+
+Span& HeapMemory::publish_large(const PageRun& run, LayoutId layout, uint64_t bytes, uint32_t cycle,
+                                bool black) {
+  Span* span = new_span(layout, run, cycle);
+  span->object_bytes = round_up(bytes, kWordBytes);
+  span->live_slots = 1;
   set_bits(alloc_bits(run.page, cycle), 0, 1);
   if (black && !defect(Defect::kLargeBornWhite)) set_bits(mark_bits(run.page, cycle), 0, 1);
-  if (span->bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_add(pages, std::memory_order_relaxed);
+  if (span->bytes() >= PageTable::kChunkBytes) {
+    chunked_pages_.fetch_add(run.pages, std::memory_order_relaxed);
+  }
   table_.publish(*span);
+  unpublished_.fetch_sub(span->bytes(), std::memory_order_relaxed);
+  list(cycle);
   MutexLock lock(large_mu_);
   large_[cycle & 1].push_back(span);
-  return span;
+  return *span;
 }
 
 bool HeapMemory::may_be_in_object(uintptr_t address) const {
@@ -212,14 +249,29 @@ void HeapMemory::file_swept(Span& span, uint32_t cycle) {
   if (span.live_slots == 0) {
     free_span(span);
   } else if (l.large()) {
+    list(cycle);
     MutexLock lock(large_mu_);
     large_[cycle & 1].push_back(&span);
   } else {
-    central(span.layout).put(span, cycle, l.slots);
+    put(central(span.layout), span, cycle);
   }
 }
 
+void HeapMemory::put(CentralList& central, Span& span, uint32_t cycle) {
+  list(cycle);
+  central.put(span, cycle, layout_of(span.layout).slots);
+}
+
+Span* HeapMemory::take_unswept(CentralList& central, uint32_t cycle) {
+  sweep_looks_.fetch_add(1, std::memory_order_relaxed);
+  Span* span = central.take_unswept(cycle);
+  if (span != nullptr) unlist(cycle + 1);
+  return span;
+}
+
 bool HeapMemory::sweep_one(uint32_t now) {
+  // relaxed [sweep.in_flight]: nothing to take; sweep_is_over() asks properly.
+  if (listed_[(now & 1) ^ 1].load(std::memory_order_relaxed) == 0) return false;
   SweepInFlight sweeping(sweeps_in_flight_);
   Span* span = nullptr;
   {
@@ -228,13 +280,14 @@ bool HeapMemory::sweep_one(uint32_t now) {
     if (!old.empty()) {
       span = old.back();
       old.pop_back();
+      unlist(now + 1);
     }
   }
   const uint32_t count = layout_count();
   uint32_t id = next_layout_.load(std::memory_order_relaxed);
   for (uint32_t tried = 0; span == nullptr && tried < count; ++tried) {
     if (id >= count) id = 1;
-    if (CentralList* list = central_if_any(static_cast<LayoutId>(id))) span = list->take_unswept(now);
+    if (CentralList* list = central_if_any(static_cast<LayoutId>(id))) span = take_unswept(*list, now);
     if (span == nullptr) ++id;
   }
   next_layout_.store(id, std::memory_order_relaxed);
@@ -250,7 +303,7 @@ bool HeapMemory::sweep_is_over() const {
   return unswept_spans() == 0 && sweeps_in_flight_.load(std::memory_order_acquire) == 0;
 }
 
-uint64_t HeapMemory::unswept_spans() const {
+uint64_t HeapMemory::count_unswept_spans() const {
   uint64_t count = 0;
   {
     MutexLock lock(large_mu_);

@@ -19,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "allocator/api/away_hook.h"
 #include "allocator/api/layout.h"
 #include "allocator/api/sweep_hook.h"
 #include "allocator/base/atomic.h"
@@ -44,6 +45,8 @@ class HeapMemory {
 
   /// Set once, before any allocation.
   void set_sweep_hook(SweepHook* hook) { sweep_hook_ = hook; }
+  /// The same; without one, long work is done on the spot.
+  void set_away_hook(AwayHook* hook) { away_hook_ = hook; }
 
   [[nodiscard]] PageTable& table() { return table_; }
   [[nodiscard]] const PageTable& table() const { return table_; }
@@ -70,15 +73,32 @@ class HeapMemory {
   Span* acquire_span(LayoutId layout, uint32_t cycle, bool black);
   /// Returns a span that a cache has retired.
   void return_span(Span& span, uint32_t cycle);
-  /// Null when memory is out. `black`: born marked. Threads: mutators.
-  Span* allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black);
+  /// A large object takes two steps: its pages, as zeros, which nobody else knows yet (null if memory is
+  /// out), and the span. Between them the thread may have been away (AwayHook), so that `cycle` and `black`,
+  /// born marked, are to be read after the first. Threads: mutators.
+  PageRun take_large(LayoutId layout, uint64_t bytes);
+  Span& publish_large(const PageRun& run, LayoutId layout, uint64_t bytes, uint32_t cycle, bool black);
+  /// Both at once, for a thread that has no state to change.
+  Span* allocate_large(LayoutId layout, uint64_t bytes, uint32_t cycle, bool black) {
+    const PageRun run = take_large(layout, bytes);
+    return run.valid() ? &publish_large(run, layout, bytes, cycle, black) : nullptr;
+  }
+  /// Bytes of pages taken for large objects that are no span yet. relaxed [stats]: exact in a stop.
+  [[nodiscard]] uint64_t unpublished_bytes() const { return unpublished_.load(std::memory_order_relaxed); }
 
   /// Takes any unswept span (small or large) and sweeps it. False if there is none. Threads: any.
   bool sweep_one(uint32_t cycle);
   /// True when every span not in a cache is swept and nobody is in the middle of one.
   [[nodiscard]] bool sweep_is_over() const;
-  /// Spans not yet swept in this cycle, those in caches not counted. Exact when nothing runs.
-  [[nodiscard]] uint64_t unswept_spans() const;
+  /// Spans not yet swept in this cycle, those in caches not counted. Exact when nothing runs. Cost: one load.
+  [[nodiscard]] uint64_t unswept_spans() const {
+    // acquire [sweep.in_flight]: pairs with the release in unlist().
+    return listed_[(cycle() & 1) ^ 1].load(std::memory_order_acquire);
+  }
+  /// The same by asking every list. For checks.
+  [[nodiscard]] uint64_t count_unswept_spans() const;
+  /// How often a list's lock was taken to look for a span to sweep, ever. relaxed [stats].
+  [[nodiscard]] uint64_t sweep_looks() const { return sweep_looks_.load(std::memory_order_relaxed); }
   /// Flips the roles of the bits and the lists: marks become allocation bits. Threads: the cycle thread,
   /// marking over, every mutator stopped or already at the next view.
   void finish_mark() { cycle_.store(cycle() + 1, std::memory_order_relaxed); }
@@ -132,10 +152,15 @@ class HeapMemory {
  private:
   static constexpr int kSweepAttempts = 64;
   CentralList& central(LayoutId layout);
+  void list(uint32_t parity) { listed_[parity & 1].fetch_add(1, std::memory_order_relaxed); }
+  void unlist(uint32_t parity) { listed_[parity & 1].fetch_sub(1, std::memory_order_release); }
+  void put(CentralList& list, Span& span, uint32_t cycle);
+  Span* take_unswept(CentralList& list, uint32_t cycle);
   Span* new_span(LayoutId layout, const PageRun& run, uint32_t cycle);
   /// After sweep_span(): files the span, or frees its pages if nothing lives in it.
   void file_swept(Span& span, uint32_t cycle);
   void free_span(Span& span);
+  void clear_large(const PageRun& run, bool untouched);
   [[nodiscard]] CentralList* central_if_any(LayoutId layout) const {
     // acquire [central.create]: pairs with the release in central(); the list is constructed.
     return centrals_[layout].load(std::memory_order_acquire);
@@ -146,12 +171,19 @@ class HeapMemory {
   PageTable table_;
   PageHeap pages_{table_};
   SweepHook* sweep_hook_ = nullptr;
+  AwayHook* away_hook_ = nullptr;
   Atomic<uint32_t> cycle_{0};
   // [sweep.in_flight]: raised before a span leaves its list unswept, lowered when it is filed. Whoever has
-  // seen every list empty (their locks order it) and then reads 0 knows that no sweep is half done.
+  // read that no span is listed as unswept and then reads 0 here knows that no sweep is half done: the count
+  // of listed spans goes down by a release after this one has gone up.
   Atomic<uint32_t> sweeps_in_flight_{0};
+  // [sweep.in_flight]: spans in lists, by parity as those; raised before a span is put in, lowered after it
+  // was taken out.
+  Atomic<uint64_t> listed_[2]{};
+  Atomic<uint64_t> sweep_looks_{0};
   Freed freed_;
   std::array<SizeCounts, kSizeClassCount> by_size_;
+  Atomic<uint64_t> unpublished_{0};
   // relaxed [stats]: pages of spans of a chunk or more, which have one entry a chunk.
   Atomic<uint64_t> chunked_pages_{0};
 

@@ -8,6 +8,7 @@
 #include "allocator/base/bits.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
+#include "allocator/base/race_points.h"
 
 namespace keel {
 namespace {
@@ -17,8 +18,10 @@ struct WholePages {
   uint64_t first;
   uint64_t count;
 };
+uint64_t pages_of_a_system_page() { return std::max<uint64_t>(1, os::page_bytes() >> kPageShift); }
+
 WholePages whole_pages(uint64_t page, uint64_t pages) {
-  const uint64_t unit = std::max<uint64_t>(1, os::page_bytes() >> kPageShift);
+  const uint64_t unit = pages_of_a_system_page();
   const uint64_t first = round_up(page, unit);
   const uint64_t last = round_down(page + pages, unit);
   return {first, last > first ? last - first : 0};
@@ -106,6 +109,11 @@ void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
   Run merged{pages, pages - clean.count};
   set_dirty_locked(page, pages, true);
   if (clean.count != 0) set_dirty_locked(clean.first, clean.count, false);
+  put_back_locked(page, merged);
+}
+
+void PageHeap::put_back_locked(uint64_t page, Run merged) {
+  const uint64_t pages = merged.pages;
   auto next = runs_.lower_bound(page);
   if (next != runs_.end() && next->first == page + pages) {
     merged.pages += next->second.pages;
@@ -184,36 +192,89 @@ void PageHeap::set_dirty_locked(uint64_t page, uint64_t pages, bool dirty) {
   }
 }
 
+// The highest dirty pages below `below` that the system can take, whole pages of its own: at most a piece of
+// them in one run, or none; a look at so many pages at once.
+PageHeap::DirtyPages PageHeap::find_dirty_locked(uint64_t below, uint64_t most) const {
+  auto it = runs_.lower_bound(below);
+  uint64_t looked = 0;
+  while (it != runs_.begin()) {
+    --it;
+    if (it->second.dirty_pages == 0) {
+      if (++looked == kMostRunsLookedAt) return {it->first, 0, true};
+      continue;
+    }
+    // Down from the end of the run, or from where the last look ended within it.
+    const WholePages whole = whole_pages(it->first, it->second.pages);
+    const uint64_t last = std::min(whole.first + whole.count, below);
+    if (last <= whole.first) continue;
+    const uint64_t floor = std::max(whole.first, last - std::min(last, kMostPagesLookedAt));
+    uint64_t end = last;
+    while (end > floor && count_dirty_locked(end - 1, 1) == 0) {
+      // A whole word of clean pages at a time.
+      end = end % 64 == 0 && end - 64 >= floor && dirty_bits_[end / 64 - 1] == 0 ? end - 64 : end - 1;
+    }
+    if (end == floor) return {floor, 0, true};
+    const uint64_t unit = pages_of_a_system_page();
+    end = round_up(end, unit);
+    const uint64_t begin = std::max(whole.first, round_down(end - std::min(end, std::max(unit, most)), unit));
+    return {begin, end - begin, true};
+  }
+  return {0, 0, false};
+}
+
+// Takes the pages out of the free run they are in: nobody can be given them while they are on their way.
+void PageHeap::detach_locked(uint64_t page, uint64_t pages) {
+  const auto at = std::prev(runs_.upper_bound(page));
+  const uint64_t run_page = at->first;
+  const Run run = at->second;
+  const uint64_t before = page - run_page;
+  const uint64_t after = run.pages - before - pages;
+  const uint64_t dirty = count_dirty_locked(page, pages);
+  // Of the two rests the shorter one is counted.
+  auto dirty_in = [this](uint64_t first, uint64_t count)
+                      KEEL_REQUIRES(mu_) { return count == 0 ? 0 : count_dirty_locked(first, count); };
+  const uint64_t dirty_before = run.dirty_pages == run.pages ? before
+                                : before <= after            ? dirty_in(run_page, before)
+                                                  : run.dirty_pages - dirty - dirty_in(page + pages, after);
+  erase_locked(at);
+  if (before > 0) insert_locked(run_page, {before, dirty_before});
+  if (after > 0) insert_locked(page + pages, {after, run.dirty_pages - dirty_before - dirty});
+  set_dirty_locked(page, pages, false);
+  detached_ += pages;
+}
+
 uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
   uint64_t released = 0;
-  uint64_t below = ~uint64_t{0};  // runs at or above this page have been looked at
+  uint64_t below = ~uint64_t{0};  // pages at or above this one have been looked at
   while (released < budget_bytes) {
-    MutexLock lock(mu_);
-    if (dirty_ << kPageShift <= keep_bytes) break;
-    auto it = runs_.lower_bound(below);
-    bool found = false;
-    while (it != runs_.begin()) {
-      --it;
-      if (it->second.dirty_pages > 0) {
-        found = true;
-        break;
-      }
+    const uint64_t left = std::min(budget_bytes - released, kReleasePieceBytes);
+    DirtyPages piece;
+    uint64_t dirty = 0;
+    uint64_t past = 0;
+    {
+      MutexLock lock(mu_);
+      const uint64_t idle = dirty_ << kPageShift;
+      if (idle <= keep_bytes) break;
+      const uint64_t most = std::min(left, round_up(idle - keep_bytes, kPageBytes));
+      piece = find_dirty_locked(below, std::max<uint64_t>(1, most >> kPageShift));
+      if (!piece.more) break;
+      below = piece.page;
+      if (piece.pages == 0) continue;
+      dirty = count_dirty_locked(piece.page, piece.pages);
+      detach_locked(piece.page, piece.pages);
+      past = defect(Defect::kUsedPageReleased) && piece.page + piece.pages < frontier_ ? 1 : 0;
     }
-    if (!found) break;
-    below = it->first;
-    const Run run = it->second;
-    const WholePages whole = whole_pages(it->first, run.pages);
-    const uint64_t dirty = whole.count == 0 ? 0 : count_dirty_locked(whole.first, whole.count);
-    if (dirty == 0) continue;
-    // Other pages of the run are clean already; releasing them again costs the kernel nothing.
-    const uint64_t past = defect(Defect::kUsedPageReleased) && it->first + run.pages < frontier_ ? 1 : 0;
+    race_point(RacePoint::kReleasingPages);
+    // Other pages of the piece are clean already; releasing them again costs the kernel nothing.
+    const bool gone = os::release(static_cast<char*>(range_) + (piece.page << kPageShift),
+                                  (piece.pages + past) << kPageShift);
+    if (gone) table_.release_metadata(piece.page, piece.pages);
+    MutexLock lock(mu_);
+    detached_ -= piece.pages;
+    if (!gone) set_dirty_locked(piece.page, piece.pages, true);
+    put_back_locked(piece.page, {piece.pages, gone ? 0 : piece.pages});
     // What the system does not take back stays dirty: it is not zero.
-    char* start = static_cast<char*>(range_) + (it->first << kPageShift);
-    if (!os::release(start, (run.pages + past) << kPageShift)) break;
-    table_.release_metadata(it->first, run.pages);
-    set_dirty_locked(whole.first, whole.count, false);
-    dirty_ -= dirty;
-    it->second.dirty_pages -= dirty;
+    if (!gone) break;
     released += dirty << kPageShift;
   }
   return released;
@@ -278,7 +339,7 @@ const char* PageHeap::check_identities() const {
   }
   if (by_size_.size() != runs_.size()) return "the index by size has runs that are not free";
   if (dirty != dirty_) return "dirty != sum of the runs' dirty pages";
-  if (free_pages + in_use_ != frontier_) return "in_use + free != committed";
+  if (free_pages + detached_ + in_use_ != frontier_) return "in_use + free != committed";
   return "";
 }
 

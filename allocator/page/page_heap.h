@@ -5,6 +5,7 @@
 // in exactly one free run; neighbours are merged. A page is dirty if it may hold old bytes, clean if the
 // system will hand it out zeroed. Identity, checked by check_identities() and by the heap walk:
 //     in_use + free == committed        free == dirty + released        (all in bytes)
+// Pages on their way to the system are in no run for that time and count as released.
 // where `committed` is the frontier and `released` counts pages never touched as well (Go's HeapReleased).
 // Threads: any; one lock (kPages). Cost: O(log runs).
 #pragma once
@@ -53,9 +54,11 @@ class PageHeap {
   void free(uint64_t page, uint64_t pages, bool released);
 
   /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay
-  /// or `budget_bytes` were released. Returns the bytes released. Threads: any; the lock is held for one run
-  /// at a time.
+  /// or `budget_bytes` were released, a page more at most. Returns the bytes released. Threads: any; a piece
+  /// of at most kReleasePieceBytes is taken out of its run, given back without the lock, and put back.
   uint64_t release_idle(uint64_t keep_bytes, uint64_t budget_bytes);
+
+  static constexpr uint64_t kReleasePieceBytes = 4 * kMiB;
 
   /// Hard limit on committed bytes less released ones (`--max-heap`); 0 for none.
   void set_limit(uint64_t bytes);
@@ -87,6 +90,17 @@ class PageHeap {
   };
   using Runs = std::map<uint64_t, Run>;
 
+  struct DirtyPages {
+    uint64_t page = 0;
+    uint64_t pages = 0;  // 0: none here, go on below `page`
+    bool more = false;
+  };
+  // Of one hold of the lock: 8 KiB of bits, or so many nodes of the map.
+  static constexpr uint64_t kMostPagesLookedAt = 64 * 1024;
+  static constexpr uint64_t kMostRunsLookedAt = 1024;
+  [[nodiscard]] DirtyPages find_dirty_locked(uint64_t below, uint64_t most) const KEEL_REQUIRES(mu_);
+  void detach_locked(uint64_t page, uint64_t pages) KEEL_REQUIRES(mu_);
+  void put_back_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
   bool grow_locked(uint64_t pages) KEEL_REQUIRES(mu_);
   void insert_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
   void erase_locked(Runs::iterator at) KEEL_REQUIRES(mu_);
@@ -103,6 +117,7 @@ class PageHeap {
   uint64_t frontier_ KEEL_GUARDED_BY(mu_) = 0;  // pages made writable
   uint64_t in_use_ KEEL_GUARDED_BY(mu_) = 0;    // pages
   uint64_t dirty_ KEEL_GUARDED_BY(mu_) = 0;     // free dirty pages
+  uint64_t detached_ KEEL_GUARDED_BY(mu_) = 0;  // free pages on their way to the system, in no run
   uint64_t limit_ KEEL_GUARDED_BY(mu_) = 0;     // bytes
   int last_error_ KEEL_GUARDED_BY(mu_) = 0;
   Runs runs_ KEEL_GUARDED_BY(mu_);                                        // free runs by first page

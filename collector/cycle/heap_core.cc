@@ -64,6 +64,7 @@ HeapCore::HeapCore(Heap& h, const HeapConfig& c)
   set_race_yields(config.debug.stress != 0 ? 64 : 0);
   sweeper = std::make_unique<Sweeper>(memory, specials);
   memory.set_sweep_hook(sweeper.get());
+  memory.set_away_hook(&away);
   const int cores = usable_cores();
   const auto count = config.mark_workers != 0 ? config.mark_workers : static_cast<uint32_t>(cores);
   workers = std::make_unique<MarkWorkers>(memory, pool, world, assists, cores, count);

@@ -30,6 +30,14 @@ struct AllocationTotals {
   Atomic<uint64_t> objects{0};
 };
 
+/// Long work of the allocator is done in a blocking region.
+class BlockingAway final : public AwayHook {
+ public:
+  void run_away(void (*work)(void*), void* argument) override {
+    blocking([work, argument] { work(argument); });
+  }
+};
+
 class HeapCore {
  public:
   HeapCore(Heap& heap, const HeapConfig& config);
@@ -84,6 +92,7 @@ class HeapCore {
   Heap& heap;
   HeapConfig config;
   const BarrierKind& barrier;
+  BlockingAway away;
   HeapMemory memory;
   GreyPool pool;
   World world;

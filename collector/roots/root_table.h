@@ -22,14 +22,18 @@ class RootTable {
   /// Every slot's pointer at some moment of the call, null or not. Returns the bytes looked at.
   template <typename Visit>
   uint64_t scan(Visit&& visit) {
-    MutexLock lock(mu_);
-    for (const auto& block : blocks_) {
+    // Blocks stay where they are, so only finding one takes the lock: whoever takes or returns a Root
+    // meanwhile waits for a few instructions. A Root that moves to a slot gone by is shaded by its barrier
+    // (rule 4).
+    size_t number = 0;
+    while (const Block* block = block_at(number)) {
       for (const Cell& cell : *block) {
         if (defect(Defect::kRootSkipped) && &cell == &block->front()) continue;
         visit(cell.slot.load_acquire());
       }
+      ++number;
     }
-    return blocks_.size() * kBlockSlots * sizeof(Slot);
+    return number * kBlockSlots * sizeof(Slot);
   }
   /// Calls visit(pointer, where it was taken) for every slot taken. Threads: any.
   template <typename Visit>
@@ -56,6 +60,10 @@ class RootTable {
     SourcePlace where{"", kFree};
   };
   using Block = std::array<Cell, kBlockSlots>;
+  const Block* block_at(size_t number) {
+    MutexLock lock(mu_);
+    return number < blocks_.size() ? blocks_[number].get() : nullptr;
+  }
   Mutex mu_{LockRank::kRoots};
   std::vector<std::unique_ptr<Block>> blocks_ KEEL_GUARDED_BY(mu_);
   std::vector<Cell*> free_ KEEL_GUARDED_BY(mu_);

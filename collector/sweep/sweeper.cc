@@ -13,8 +13,8 @@ namespace keel {
 namespace {
 // The background thread works this long, then sleeps three times as long: a quarter of one core.
 constexpr int64_t kSliceNs = 100'000;
-// Pages go back in pieces, so that the page heap is never locked for long.
-constexpr uint64_t kReleasePiece = 4 * kMiB;
+// Pages go back in pieces, between which the thread sleeps.
+constexpr uint64_t kReleasePiece = PageHeap::kReleasePieceBytes;
 // Reading the thread's clock costs as much as sweeping a small span.
 constexpr int64_t kTimedOneIn = 16;
 }  // namespace

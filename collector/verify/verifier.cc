@@ -3,6 +3,7 @@
 
 #include <bit>
 
+#include "allocator/base/os_memory.h"
 #include "allocator/span/span_bits.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/roots/stack_frame.h"
@@ -43,6 +44,14 @@ void hide_mark_for_testing(HeapCore& core, const void* object) {
   clear_bits(core.memory.mark_bits(core.memory.page_of(*at.span)), at.slot, at.slot + 1);
 }
 
+Verifier::~Verifier() {
+  if (seen_ != nullptr) os::unreserve(seen_, seen_words_ * sizeof(uint64_t));
+}
+
+uint64_t Verifier::resident_bytes() const {
+  return os::resident_bytes(seen_, seen_words_ * sizeof(uint64_t));
+}
+
 void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
   const PageTable& table = core_.memory.table();
   if (!table.contains(pointer)) return;
@@ -60,7 +69,7 @@ void Verifier::reach(uintptr_t pointer, uintptr_t parent, uintptr_t field) {
   const uintptr_t object = at.span->start + uint64_t{at.slot} * layout.slot_bytes;
   const uint64_t index = page * PageTable::kBitWordsPerPage + at.slot / 64;
   const uint64_t bit = uint64_t{1} << (at.slot % 64);
-  if (index >= seen_.size()) seen_.resize(index + 1);
+  KEEL_CHECK(index < seen_words_, "checkmark: %#zx is beyond the heap's frontier", object);
   if ((seen_[index] & bit) != 0) return;
   seen_[index] |= bit;
   seen_bytes_ += layout.large() ? at.span->bytes() : layout.slot_bytes;
@@ -112,10 +121,11 @@ void Verifier::scan(uintptr_t object) {
 
 void Verifier::check_marks() {
   if (g_before != nullptr) g_before(core_, g_before_context);
-  seen_.assign(core_.memory.pages().frontier_page() > (uint64_t{1} << 24)
-                   ? 0
-                   : core_.memory.pages().frontier_page() * PageTable::kBitWordsPerPage,
-               0);
+  // A page more: never empty.
+  seen_words_ = (core_.memory.pages().frontier_page() + 1) * PageTable::kBitWordsPerPage;
+  seen_ = static_cast<uint64_t*>(os::reserve_metadata(seen_words_ * sizeof(uint64_t)));
+  KEEL_CHECK(seen_ != nullptr, "checkmark: the system has no %zu bytes of addresses for a second mark",
+             static_cast<size_t>(seen_words_ * sizeof(uint64_t)));
   core_.roots.scan([this](uintptr_t pointer) { reach(pointer, 0, 0); });
   // [rule 7] What a finalizable object reaches is marked, whether the object is or not.
   core_.specials.for_each_finalizable([this](uintptr_t object, bool queued) {
@@ -197,9 +207,13 @@ std::string Verifier::check_structure() {
   auto differ = [](const char* what, uint64_t a, uint64_t b) {
     return std::string(what) + ": " + std::to_string(a) + " != " + std::to_string(b);
   };
+  // A thread that clears a large object's pages is away meanwhile, its pages no span yet.
+  span_bytes += memory.unpublished_bytes();
   if (const uint64_t in_use = memory.pages().stats().in_use_bytes; span_bytes != in_use) {
     return differ("sum of span bytes != in_use", span_bytes, in_use);
   }
+  if (memory.unswept_spans() != memory.count_unswept_spans())
+    return differ("listed as unswept != in the lists", memory.unswept_spans(), memory.count_unswept_spans());
   const HeapStats stats = core_.stats();
   if (live_objects != stats.heap_objects)
     return differ("live slots != allocated - freed", live_objects, stats.heap_objects);

@@ -17,6 +17,9 @@ class HeapCore;
 class Verifier {
  public:
   explicit Verifier(HeapCore& core) : core_(core) {}
+  ~Verifier();
+  Verifier(const Verifier&) = delete;
+  Verifier& operator=(const Verifier&) = delete;
 
   /// Traces from the Root table, the stack words this cycle recorded and the precise locals, into a bitmap of
   /// its own. Fatal, with parent and child named: an object reached that the cycle did not mark. Call before
@@ -31,6 +34,8 @@ class Verifier {
   std::string check_structure();
 
   [[nodiscard]] uint64_t unmarked_stack_targets() const { return unmarked_stack_targets_; }
+  /// Bytes of the second mark's bits that are resident. For tests, after check_marks().
+  [[nodiscard]] uint64_t resident_bytes() const;
   /// Slot bytes that this cycle's stack words reach and the Root table does not.
   [[nodiscard]] uint64_t stack_only_bytes() const { return stack_only_bytes_; }
 
@@ -45,7 +50,11 @@ class Verifier {
   void trace();
 
   HeapCore& core_;
-  std::vector<uint64_t> seen_;  // laid out as the mark bits
+  // Laid out as the mark bits, which is to say by pages: zero memory of the system that becomes resident
+  // where a span has an object, and goes as a whole. So it costs what objects and spans cost, whatever a
+  // ballast covers.
+  uint64_t* seen_ = nullptr;
+  uint64_t seen_words_ = 0;
   std::vector<Reached> work_;
   uint64_t unmarked_stack_targets_ = 0;
   uint64_t seen_bytes_ = 0;

@@ -58,6 +58,40 @@ TEST(CheckmarkDeathTest, NamesParentAndChildOfAHiddenObject) {
 
 TEST(Checkmark, AgreesWhenNothingIsHidden) { collect_hiding(-1); }
 
+struct Second {
+  uint64_t resident_bytes = 0;
+};
+
+void mark_again(HeapCore& core, void* second) {
+  set_before_checkmark_for_testing(nullptr, nullptr);
+  Verifier verifier(core);
+  verifier.check_marks();
+  static_cast<Second*>(second)->resident_bytes = verifier.resident_bytes();
+}
+
+// The second mark's bits cost what objects and spans cost: beside 256 GiB of untouched ballast (two words a
+// page would be 2 GiB) no more than a few of the system's pages.
+TEST(Checkmark, CostsNothingForABallast) {
+  HeapConfig config;
+  config.roots = Roots::kPrecise;
+  config.debug.checkmark = true;
+  config.gogc_percent = HeapConfig::kGogcOff;
+  Heap heap(config);
+  MutatorScope scope(heap);
+  Root<unsigned char> ballast;
+  try {
+    ballast.reset(make_array<unsigned char>(256 * kGiB));
+  } catch (const std::bad_alloc&) {
+    GTEST_SKIP() << "this build or machine has no 256 GiB of addresses";
+  }
+  Root<Node> above(make<Node>());
+  Second second;
+  set_before_checkmark_for_testing(mark_again, &second);
+  heap.collect();
+  EXPECT_GT(second.resident_bytes, 0U);
+  EXPECT_LE(second.resident_bytes, 64 * kKiB);
+}
+
 class WalkTest : public testing::Test {
  protected:
   WalkTest() {

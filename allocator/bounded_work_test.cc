@@ -1,0 +1,120 @@
+// CONFIG: no heap: allocator alone
+//
+// Work that others wait for comes in pieces: bytes given back at a time, looks at lists for a sweep.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "allocator/base/race_points.h"
+#include "allocator/memory/heap_memory.h"
+#include "allocator/span/span_bits.h"
+
+namespace keel {
+namespace {
+
+// One dirty run of 64 MiB: the budget is kept to the page, and what is kept stays dirty.
+TEST(PageHeap, ReleasesNoMoreThanItsBudgetOfALargeRun) {
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(kGiB, false));
+  const PageRun run = heap.allocate(64 * kMiB / kPageBytes);
+  ASSERT_TRUE(run.valid());
+  heap.free(run.page, run.pages, false);
+  EXPECT_EQ(heap.stats().dirty_bytes, 64 * kMiB);
+  EXPECT_EQ(heap.release_idle(0, kMiB), kMiB);
+  EXPECT_EQ(heap.stats().dirty_bytes, 63 * kMiB);
+  EXPECT_EQ(heap.release_idle(40 * kMiB, ~uint64_t{0}), 23 * kMiB);
+  EXPECT_EQ(heap.stats().dirty_bytes, 40 * kMiB);
+  EXPECT_STREQ(heap.check_identities(), "");
+  EXPECT_EQ(heap.release_idle(0, ~uint64_t{0}), 40 * kMiB);
+  EXPECT_EQ(heap.stats().free_runs, 1U) << "the pieces are one run again";
+  EXPECT_STREQ(heap.check_identities(), "");
+}
+
+struct Release {
+  PageHeap* heap;
+  uint64_t pieces = 0;
+  uint64_t locked = 0;
+  static void hook(RacePoint point, void* self) {
+    if (point != RacePoint::kReleasingPages) return;
+    auto* release = static_cast<Release*>(self);
+    PageHeapStats stats;
+    ++release->pieces;
+    release->locked += release->heap->try_stats(stats) ? 0 : 1;
+    // Others allocate meanwhile, and never get a page that is on its way out.
+    const PageRun run = release->heap->allocate(8);
+    EXPECT_STREQ(release->heap->check_identities(), "");
+    release->heap->free(run.page, run.pages, false);
+  }
+};
+
+TEST(PageHeap, IsNotLockedWhileTheSystemTakesPages) {
+  if (!kRacePointsEnabled) GTEST_SKIP() << "race points are compiled out of release builds";
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(kGiB, false));
+  const PageRun run = heap.allocate(64 * kMiB / kPageBytes);
+  heap.free(run.page, run.pages, false);
+  Release release{&heap};
+  set_race_hook_for_testing(&Release::hook, &release);
+  heap.release_idle(kMiB, 64 * kMiB);
+  set_race_hook_for_testing(nullptr, nullptr);
+  EXPECT_GE(release.pieces, 63 * kMiB / PageHeap::kReleasePieceBytes);
+  EXPECT_EQ(release.locked, 0U);
+  EXPECT_STREQ(heap.check_identities(), "");
+}
+
+class FreeNothing final : public SweepHook {
+ public:
+  explicit FreeNothing(HeapMemory& memory) : memory_(memory) {}
+  void sweep_span(Span& span, uint32_t cycle) override {
+    const uint64_t page = memory_.page_of(span);
+    set_bits(memory_.alloc_bits(page, cycle), 0, 1);
+    clear_bits(memory_.mark_bits(page, cycle), layout_of(span.layout).slots);
+    span.live_slots = 1;
+    span.swept_cycle.store(cycle, std::memory_order_relaxed);
+  }
+
+ private:
+  HeapMemory& memory_;
+};
+
+// So many layouts, so many spans: a whole sweep looks at lists about as often as there are spans and layouts,
+// not spans times layouts; and asking whether it is over looks at none.
+TEST(Sweep, LooksAtListsOncePerSpanAndLayout) {
+  HeapMemory memory({kGiB, 0, false, false});
+  FreeNothing hook(memory);
+  memory.set_sweep_hook(&hook);
+  constexpr uint32_t kSpansEach = 5;
+  std::vector<LayoutId> layouts;
+  for (uint32_t words = 2; words < 34; ++words) {
+    PointerMap map;
+    map.kind = MapKind::kOneUnit;
+    map.unit_words = words;
+    map.offsets = {words - 1};
+    layouts.push_back(register_layout(words * kWordBytes, map));
+  }
+  std::vector<Span*> spans;
+  for (LayoutId layout : layouts) {
+    for (uint32_t i = 0; i < kSpansEach; ++i) {
+      Span* span = memory.acquire_span(layout, 0, true);
+      ASSERT_NE(span, nullptr);
+      span->live_slots = 1;
+      spans.push_back(span);
+    }
+  }
+  for (Span* span : spans) memory.return_span(*span, 0);
+  EXPECT_EQ(memory.unswept_spans(), 0U);
+  memory.finish_mark();
+  EXPECT_EQ(memory.unswept_spans(), spans.size());
+  EXPECT_EQ(memory.count_unswept_spans(), spans.size());
+  const uint64_t before = memory.sweep_looks();
+  uint64_t swept = 0;
+  while (!memory.sweep_is_over()) swept += memory.sweep_one(memory.cycle()) ? 1 : 0;
+  EXPECT_EQ(swept, spans.size());
+  EXPECT_LE(memory.sweep_looks() - before, spans.size() + layout_count());
+  EXPECT_EQ(memory.count_unswept_spans(), 0U);
+}
+
+}  // namespace
+}  // namespace keel
