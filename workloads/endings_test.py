@@ -12,7 +12,7 @@ import sys
 import time
 import unittest
 
-from cli_test import BIN, Cli
+from cli_test import BIN, SANITIZED, Cli
 
 SEED = int(os.environ.get("KEEL_SEED", str(time.time_ns() % 1_000_000)))
 # Short, with cycles that begin on their own at any moment.
@@ -67,6 +67,44 @@ class RandomEnds(Cli):
                 continue
             self.assertEqual(status, 128 + number)
             self.assertFalse(self.assert_valid(command)["complete"])
+
+    def test_a_signal_is_answered_in_every_phase(self):
+        """Set-up, collections, checks in a stop, a wait at the end, other collectors: a report that says incomplete, status 128 + n."""
+        size = "64MiB" if SANITIZED else "512MiB"
+        phases = [
+            ("ballast", ["--live", size, "--duration", "60s"]),  # filling the store
+            ("ballast", ["--live", "16MiB", "--ballast", "64GiB", "--debug", "checkmark,walk", "--gogc", "20", "--threads", "4",
+                         "--duration", "60s"]),  # checks inside stops
+            ("requests", ["--live", "16MiB", "--warmup", "30s", "--duration", "60s"]),
+            ("size_mix", ["--threads", "4", "--duration", "60s"]),
+            ("mark_graph", []),
+            ("maps", ["--entries", "2000000"]),
+            ("finalizers", ["--objects", "2000000"]),
+            ("ballast", ["--collector", "malloc", "--live", size, "--duration", "60s"]),
+        ]
+        if not SANITIZED:
+            phases.append(("ballast", ["--collector", "boehm", "--live", "256MiB", "--duration", "60s"]))
+        longest = 0.0
+        for _ in self.rounds(2):
+            for program, flags in phases:
+                self.path.unlink(missing_ok=True)
+                command = [program, *flags, "--quiet", "--report", str(self.path)]
+                number = self.random.choice((signal.SIGINT, signal.SIGTERM))
+                with self.subTest(command=" ".join(command), seed=SEED):
+                    with subprocess.Popen([str(BIN / program), *command[1:]]) as process:
+                        time.sleep(self.random.uniform(0.02, 1.0))
+                        process.send_signal(number)
+                        if self.random.random() < 0.3:
+                            process.send_signal(number)
+                        begin = time.monotonic()
+                        status = process.wait(60)
+                        longest = max(longest, time.monotonic() - begin)
+                    if status in (0, -number):  # it was over; there was no run yet
+                        continue
+                    self.assertEqual(status, 128 + number)
+                    if self.path.exists():  # a second signal may end the writing
+                        self.assertFalse(self.assert_valid(command)["complete"])
+        print(f"signals: answered within {longest:.2f} s", file=sys.stderr)
 
     def test_a_run_out_of_memory_leaves_a_valid_report(self):
         for _ in self.rounds(10):

@@ -20,7 +20,11 @@
 namespace keel {
 namespace {
 
+// A dying thread waits so long for the report.
 constexpr int64_t kGraceNs = 5 * kSecond;
+// A workload that was asked to stop has so long to come back and write the full report: the program is gone
+// within two seconds, whatever it was at. The rest is for building and writing the report.
+constexpr int64_t kStopGraceNs = kSecond;
 
 nlohmann::json workload_json(const std::string& name, const CommonOptions& o) {
   return {{"name", name}, {"arguments", o.arguments}, {"seed", o.seed}, {"threads", o.threads}};
@@ -144,13 +148,20 @@ void Session::signal_loop() {
       for (;;) pause();  // the dying thread takes the process
     }
     if (number == SIGUSR2) continue;
-    signal_.store(number, std::memory_order_relaxed);
+    const bool asked_before = signal_.exchange(number, std::memory_order_relaxed) != 0;
+    if (asked_before && writing_.load(std::memory_order_relaxed)) _exit(128 + number);
     request_stop();
     // Give the workload time to come back and write the full report; a second signal ends the wait.
-    const timespec grace{kGraceNs / kSecond, 0};
+    const timespec grace{kStopGraceNs / kSecond, kStopGraceNs % kSecond};
     const int next = sigtimedwait(&watched_, nullptr, &grace);
     if (finished_.load(std::memory_order_relaxed)) return;
     if (next == SIGUSR2) continue;
+    // The workload has come back and writes: its report is whole or the old one, so a second signal may end
+    // that.
+    if (writing_.exchange(true, std::memory_order_relaxed)) {
+      if (next == SIGINT || next == SIGTERM) _exit(128 + number);
+      continue;
+    }
     write_incomplete();
     _exit(128 + number);
   }
@@ -240,6 +251,9 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
   {
     std::lock_guard lock(mu_);
     for (auto& [key, value] : more.items()) sections_[key] = value;
+  }
+  if (writing_.exchange(true, std::memory_order_relaxed)) {
+    for (;;) pause();  // too late: the signal thread writes the report and ends the process
   }
   const int number = signal_.load(std::memory_order_relaxed);
   bool out_of_memory = false;

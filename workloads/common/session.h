@@ -1,7 +1,8 @@
 // Session: the life of one run around a workload: signals, progress, the report, the exit status.
 //
 // SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not
-// within five seconds, the signal thread itself writes the report. Either way the report is valid, says it is
+// within a second (it fills a store, waits for a collection, checks the heap), the signal thread itself
+// writes the report, so that the program is gone within two. Either way the report is valid, says it is
 // incomplete, and the status is 128 + n. A failed check or a fatal signal leaves <report>.crash.txt (see
 // collector/api/crash_report.h) and, if the rest of the process is still able to, the incomplete report too.
 // Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
@@ -63,7 +64,9 @@ class Session {
   RunRecorder recorder_;
   std::atomic<bool> stop_{false};
   std::atomic<int> signal_{0};  // relaxed [session.stop]
-  std::mutex mu_;               // sections_, self check, error_
+  // relaxed [session.stop]: who sets it writes the report; the other one lets it. What it says is under mu_.
+  std::atomic<bool> writing_{false};
+  std::mutex mu_;  // sections_, self check, error_
   nlohmann::json sections_ = nlohmann::json::object();
   bool self_check_passed_ = false;
   bool self_check_done_ = false;
