@@ -63,7 +63,7 @@ void race_point_slow(RacePoint point);
 
 inline void race_point(RacePoint point) {
   if constexpr (kRacePointsEnabled) {
-    explore::point(explore::Point::kRace, nullptr);
+    explore::point(explore::Point::kRace, explore::race_object(static_cast<uint32_t>(point)));
     race_point_slow(point);
   }
 }

@@ -70,7 +70,8 @@ std::string replay_line(const Campaign& campaign, const SessionOptions& options)
   } else {
     line += " --seed " + std::to_string(options.seed);
   }
-  if (options.strategy == StrategyKind::kPct) line += " --depth " + std::to_string(options.depth);
+  if (options.strategy == StrategyKind::kPct || options.strategy == StrategyKind::kWindows)
+    line += " --depth " + std::to_string(options.depth);
   line += " --points " + std::string(to_string(options.switch_at));
   line += " --schedules 1";
   if (const Defect on = detail::g_defect; on != Defect::kNone)

@@ -19,7 +19,7 @@ struct Campaign {
   const Scenario* scenario = nullptr;
   std::optional<StrategyKind> strategy;  // none: as options_of_seed()
   uint64_t seed = 1;                     // of the first schedule; then the next ones
-  uint32_t depth = 3;                    // of kPct
+  uint32_t depth = 3;                    // of kPct and kWindows
   uint32_t most_deviations = 1;          // of kBounded
   std::vector<Deviation> deviations;     // of kBounded: this run alone
   std::optional<SwitchAt> switch_at;     // none: as options_of_seed()

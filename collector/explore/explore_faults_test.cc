@@ -43,6 +43,16 @@ TEST_F(Faults, AStoreThatDoesNotShadeIsFoundAndReplayed) {
   }
 }
 
+// Two windows must be open at once: a worker keeps work that will overflow while the last stop looks at the
+// flags, and ends with it before the stop looks whether anybody works.
+TEST_F(Faults, AnOverflowAfterTheFlagsWereLookedAtIsFoundAndReplayed) {
+  const Tally tally = put_back(Defect::kFlagsBeforeQuiet, "overflow-late-stw", 40'000);
+  ASSERT_TRUE(tally.found);
+  EXPECT_TRUE(tally.replayed) << tally.replay;
+  const Tally mended = put_back(Defect::kNone, "overflow-late-stw", tally.schedules + 1);
+  EXPECT_FALSE(mended.found) << mended.what << "; repeat it with: " << mended.replay;
+}
+
 // A schedule depends on its seed alone: alone, and after others in the same process.
 TEST(Schedules, TheSameSeedIsTheSameRunOfTheCollector) {
   for (const Scenario& scenario : scenarios()) {

@@ -68,6 +68,7 @@ Campaign campaign_of(const Options& o, const Scenario& scenario, size_t count) {
   campaign.scenario = &scenario;
   if (o.strategy == "random") campaign.strategy = StrategyKind::kRandom;
   if (o.strategy == "pct") campaign.strategy = StrategyKind::kPct;
+  if (o.strategy == "windows") campaign.strategy = StrategyKind::kWindows;
   if (o.strategy == "exhaustive") campaign.strategy = StrategyKind::kBounded;
   campaign.seed = o.seed;
   campaign.depth = o.depth;
@@ -149,14 +150,16 @@ int main(int argc, char** argv) {
   app.add_flag("--list", o.list, "Lists the scenarios");
   app.add_option("--scenario", o.scenario, "A name of --list, the beginning of some (marking), or all")
       ->capture_default_str();
-  app.add_option("--strategy", o.strategy,
-                 "mixed: odd seeds random, even ones pct of depth 2 to 5; random: a random walk; pct: "
-                 "priorities with\n"
-                 "depth - 1 changes; exhaustive: every deviation from one deterministic run, --bound of them")
-      ->check(CLI::IsMember({"mixed", "random", "pct", "exhaustive"}))
+  app.add_option(
+         "--strategy", o.strategy,
+         "mixed: odd seeds random, even ones pct and windows in turn, of depth 2 to 5; random: a random "
+         "walk;\n"
+         "pct: priorities with depth - 1 changes; windows: threads held for long at race points of about\n"
+         "depth kinds; exhaustive: every deviation from one deterministic run, --bound of them")
+      ->check(CLI::IsMember({"mixed", "random", "pct", "windows", "exhaustive"}))
       ->capture_default_str();
   app.add_option("--seed", o.seed, "Of the first schedule; the next ones follow")->capture_default_str();
-  app.add_option("--depth", o.depth, "Of pct")->check(CLI::Range(1, 100))->capture_default_str();
+  app.add_option("--depth", o.depth, "Of pct and windows")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--bound", o.bound, "Of exhaustive: the most deviations in one run")
       ->check(CLI::Range(0, 10))
       ->capture_default_str();

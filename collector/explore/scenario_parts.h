@@ -12,6 +12,7 @@ void run_fork(const Variant& variant, uint64_t seed);
 void run_assist(const Variant& variant, uint64_t seed);
 void run_overflow(const Variant& variant, uint64_t seed);
 void run_small_overflow(const Variant& variant, uint64_t seed);
+void run_late_overflow(const Variant& variant, uint64_t seed);
 void run_finalizers(const Variant& variant, uint64_t seed);
 void run_weak(const Variant& variant, uint64_t seed);
 void run_sweep(const Variant& variant, uint64_t seed);

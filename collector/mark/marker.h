@@ -119,8 +119,9 @@ class Marker final : public GreySink {
   void reset_stack_counts() { stack_words_ = stack_hits_ = 0; }
 
  private:
-  static constexpr uint32_t kRing = 16;
-  static constexpr uint32_t kFifo = 8;
+  // Few under the explorer, for the reason that chunks are small there.
+  static constexpr uint32_t kRing = kExploreBuild ? 2 : 16;
+  static constexpr uint32_t kFifo = kExploreBuild ? 2 : 8;
   static constexpr uintptr_t kAddressMask = (uint64_t{1} << 48) - 1;
 
   struct Candidate {

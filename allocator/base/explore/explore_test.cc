@@ -19,6 +19,7 @@
 #include "allocator/base/explore/session.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/mutex.h"
+#include "allocator/base/race_points.h"
 #include "allocator/base/thread.h"
 
 namespace keel::explore {
@@ -69,13 +70,15 @@ void ping_pong() {
 }
 
 TEST(Explore, TheSameSeedIsTheSameRun) {
-  for (StrategyKind strategy : {StrategyKind::kRandom, StrategyKind::kPct}) {
+  for (StrategyKind strategy : {StrategyKind::kRandom, StrategyKind::kPct, StrategyKind::kWindows}) {
     std::vector<uint64_t> hashes;
     for (uint64_t seed = 1; seed <= 50; ++seed) hashes.push_back(run(seed, ping_pong, strategy).trace_hash);
     for (uint64_t seed = 50; seed >= 1; --seed)
       EXPECT_EQ(run(seed, ping_pong, strategy).trace_hash, hashes[seed - 1]) << to_string(strategy) << seed;
     std::sort(hashes.begin(), hashes.end());
-    EXPECT_GT(std::unique(hashes.begin(), hashes.end()) - hashes.begin(), 20);
+    // No window is in it, so `windows` has little to choose.
+    const int least = strategy == StrategyKind::kWindows ? 1 : 20;
+    EXPECT_GT(std::unique(hashes.begin(), hashes.end()) - hashes.begin(), least);
   }
 }
 
@@ -296,6 +299,41 @@ TEST(Explore, PctFindsABugOfDepthThreeThatARandomWalkMisses) {
       },
       kFound, "the planted bug");
   run_until_found(bug_of_depth_three, kBudget);
+}
+
+// Found only if `worker` is held at one of its many race points, and `judge` at its single one, between two
+// looks: a change of priority at a step drawn from all 25,000 hardly ever falls there.
+void bug_in_two_windows() {
+  keel::Atomic<uint32_t> flagged{0};
+  keel::Atomic<uint32_t> busy{1};
+  keel::Atomic<uint32_t> work{0};
+  auto work_for = [&](RacePoint point) {
+    for (int i = 0; i < 200; ++i) {
+      for (int k = 0; k < 60; ++k) work.fetch_add(1, std::memory_order_relaxed);
+      race_point(point);
+    }
+  };
+  keel::Thread worker([&] {
+    work_for(RacePoint::kGreyChunkTaken);
+    flagged.store(1, std::memory_order_relaxed);
+    busy.store(0, std::memory_order_release);
+  });
+  keel::Thread judge([&] {
+    work_for(RacePoint::kHoleTaken);
+    const bool before = flagged.load(std::memory_order_relaxed) != 0;
+    race_point(RacePoint::kAfterOverflowInStop);
+    const bool over = busy.load(std::memory_order_acquire) == 0;
+    require(!over || before || flagged.load(std::memory_order_relaxed) == 0, "the planted bug");
+  });
+  worker.join();
+  judge.join();
+}
+
+TEST(Explore, WindowsFindsABugThatNeedsTwoOfThemOpenAndPctMisses) {
+  constexpr uint64_t kBudget = 100;
+  EXPECT_EXIT(run_until_found(bug_in_two_windows, kBudget, StrategyKind::kWindows), kFound,
+              "the planted bug");
+  run_until_found(bug_in_two_windows, kBudget, StrategyKind::kPct, 25'000);
 }
 
 TEST(Explore, TimeIsVirtual) {

@@ -42,6 +42,12 @@ inline void point(Point point, const void* object) {
     reach_point(point, object);
 }
 
+/// A race point's kind, in the place of an object.
+inline const void* race_object(uint32_t kind) { return reinterpret_cast<const void*>(uintptr_t{kind} + 1); }
+inline uint32_t race_kind(const void* object) {
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(object) - 1);
+}
+
 /// Clocks that the scheduler advances while the calling thread is in a session; else the system's.
 struct Clocks {
   static int64_t monotonic_ns();

@@ -130,8 +130,14 @@ void print_places(const ThreadRecord& thread, const Places& places) {
         if (named++ < 2) text += (named == 1 ? ", in " : ", from ") + function;
       }
     }
-    std::fprintf(stderr, "  point %llu: %s of %p%s\n", static_cast<unsigned long long>(passed.number),
-                 to_string(passed.point), passed.object, text.c_str());
+    std::string object;
+    if (passed.point != Point::kRace && passed.object != nullptr) {
+      char address[24];
+      std::snprintf(address, sizeof address, " of %p", passed.object);
+      object = address;
+    }
+    std::fprintf(stderr, "  point %llu: %s%s%s\n", static_cast<unsigned long long>(passed.number),
+                 to_string(passed.point), object.c_str(), text.c_str());
   }
 }
 

@@ -83,7 +83,8 @@ void Scheduler::reach(Point point, const void* object, void* frame) {
   note(self, point, object, frame);
   if (!may_switch_at(point) && points_ < forced_at_) return;
   ++steps_;
-  if (steps_ >= decide_at_ || points_ >= forced_at_ || now_ns_ >= next_deadline_ns_)
+  const bool asked = point == Point::kRace && strategy_->on_race_point(race_kind(object), steps_);
+  if (asked || steps_ >= decide_at_ || points_ >= forced_at_ || now_ns_ >= next_deadline_ns_)
     decide(self, Reason::kPoint);
 }
 

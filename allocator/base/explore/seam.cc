@@ -5,11 +5,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <system_error>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/explore/scheduler.h"
 #include "allocator/base/explore/sync.h"
 #include "allocator/base/futex.h"
+#include "allocator/base/system_calls.h"
 #include "allocator/base/thread.h"
 
 namespace keel::explore {
@@ -120,6 +122,8 @@ void Futex::wake_all(const Atomic<uint32_t>& word) {
 }
 
 ThreadRecord* Thread::new_thread() {
+  if (const int error = planned_error(SystemCall::kThread))
+    throw std::system_error(error, std::generic_category());
   return t_self == nullptr ? nullptr : Scheduler::current()->add_thread();
 }
 

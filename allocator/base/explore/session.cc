@@ -74,10 +74,12 @@ SessionResult Session::finish() {
 SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points) {
   SessionOptions options;
   options.seed = seed;
-  options.strategy = seed % 2 == 1 ? StrategyKind::kRandom : StrategyKind::kPct;
-  options.depth = static_cast<uint32_t>(2 + seed / 2 % 4);
+  constexpr StrategyKind kMix[] = {StrategyKind::kPct, StrategyKind::kRandom, StrategyKind::kWindows,
+                                   StrategyKind::kRandom};
+  options.strategy = kMix[seed % std::size(kMix)];
+  options.depth = static_cast<uint32_t>(2 + seed / 4 % 4);
   options.expected_points = expected_points;
-  options.switch_at = static_cast<SwitchAt>(seed / 8 % 3);
+  options.switch_at = static_cast<SwitchAt>(seed / 16 % 3);
   return options;
 }
 

@@ -28,6 +28,7 @@ namespace keel::explore {
 enum class StrategyKind : uint8_t {
   kRandom,   // switch at random points to a random thread
   kPct,      // run the thread of the highest priority; `depth` - 1 changes of priority at random points
+  kWindows,  // priorities that fall at race points of a few kinds, about `depth` of them
   kBounded,  // a deterministic run but for the given deviations
 };
 const char* to_string(StrategyKind kind);
@@ -53,7 +54,7 @@ using FoundHook = void (*)(const char* what, uint64_t trace_hash);
 struct SessionOptions {
   uint64_t seed = 1;
   StrategyKind strategy = StrategyKind::kRandom;
-  uint32_t depth = 3;                          // of kPct, at least 1
+  uint32_t depth = 3;                          // of kPct and kWindows, at least 1
   uint64_t expected_points = 20'000;           // of kPct: of every kind; changes of priority fall within them
   std::vector<Deviation> deviations;           // of kBounded, ascending
   SwitchAt switch_at = SwitchAt::kEveryPoint;  // relaxed atomic accesses are points too
@@ -64,8 +65,8 @@ struct SessionOptions {
   FoundHook on_found = nullptr;
 };
 
-/// What a seed alone stands for: half of them walk at random, half are PCT of depth 2 to 5; a third each
-/// switches at every point, at ordered ones, at synchronisation alone.
+/// What a seed alone stands for: half of them walk at random, a quarter are PCT, a quarter hold windows open,
+/// both of depth 2 to 5; a third each switches at every point, at ordered ones, at synchronisation alone.
 SessionOptions options_of_seed(uint64_t seed, uint64_t expected_points);
 
 struct SessionResult {

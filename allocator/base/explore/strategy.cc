@@ -30,45 +30,98 @@ class RandomWalk final : public Strategy {
 // The highest priority runs. Priorities of threads are random and high; each change gives the thread that
 // runs a priority below all others, and so does a yield, and running for very long while others wait (PCT
 // assumes programs that end under every scheduler; loops that wait for somebody else do not).
-class Pct final : public Strategy {
+class Priorities : public Strategy {
  public:
-  Pct(uint64_t seed, uint32_t depth, uint64_t expected_points) : rng_(seed) {
-    for (uint32_t i = 1; i < depth; ++i)
-      changes_.push_back(1 + rng_.below(std::max<uint64_t>(1, expected_points)));
-    std::sort(changes_.begin(), changes_.end(), std::greater<>());
-  }
+  explicit Priorities(uint64_t seed) : rng_(seed) {}
   void on_new_thread(ThreadRecord& thread) override {
     thread.priority = kHigh + rng_.below(kHigh) * kMostThreads + thread.id;
   }
-  uint64_t until_next(uint64_t points) override {
-    if (changes_.empty() || changes_.back() > points + kLongest) return kLongest;
-    return std::max(changes_.back(), points + 1) - points;
-  }
   bool on_wake() override { return true; }
   ThreadRecord* choose(const std::vector<ThreadRecord*>& runnable, ThreadRecord& current, Reason reason,
-                       uint64_t points) override {
-    if (reason == Reason::kPoint && !changes_.empty() && points >= changes_.back()) {
-      changes_.pop_back();
+                       uint64_t steps) override {
+    const bool due = reason == Reason::kPoint && change_is_due(steps);
+    if (due || reason == Reason::kYield || (last_ == &current && steps - since_ >= kLongest))
       current.priority = --low_;
-    } else if (reason == Reason::kYield || (last_ == &current && points - since_ >= kLongest)) {
-      current.priority = --low_;
-    }
     ThreadRecord* best = *std::max_element(runnable.begin(), runnable.end(),
                                            [](auto* a, auto* b) { return a->priority < b->priority; });
-    if (best != last_) since_ = points;
+    if (best != last_) since_ = steps;
     last_ = best;
     return best;
   }
 
+ protected:
+  static constexpr uint64_t kLongest = 20'000;
+  Rng& rng() { return rng_; }
+
  private:
+  /// True once for each change of priority, when its step has come.
+  virtual bool change_is_due(uint64_t steps) = 0;
   static constexpr uint64_t kHigh = uint64_t{1} << 40;
   static constexpr uint64_t kMostThreads = 1024;
-  static constexpr uint64_t kLongest = 20'000;
   Rng rng_;
-  std::vector<uint64_t> changes_;  // descending
   uint64_t low_ = kHigh;
   const ThreadRecord* last_ = nullptr;
-  uint64_t since_ = 0;  // it runs since so many points
+  uint64_t since_ = 0;  // it runs since so many steps
+};
+
+// PCT: changes at steps drawn from all those expected.
+class Pct final : public Priorities {
+ public:
+  Pct(uint64_t seed, uint32_t depth, uint64_t expected_steps) : Priorities(seed) {
+    for (uint32_t i = 1; i < depth; ++i)
+      changes_.push_back(1 + rng().below(std::max<uint64_t>(1, expected_steps)));
+    std::sort(changes_.begin(), changes_.end(), std::greater<>());
+  }
+  uint64_t until_next(uint64_t steps) override {
+    if (changes_.empty() || changes_.back() > steps + kLongest) return kLongest;
+    return std::max(changes_.back(), steps + 1) - steps;
+  }
+
+ private:
+  bool change_is_due(uint64_t steps) override {
+    if (changes_.empty() || steps < changes_.back()) return false;
+    changes_.pop_back();
+    return true;
+  }
+  std::vector<uint64_t> changes_;  // descending
+};
+
+// Holds windows open: the seed chooses a few kinds of race points, and for each how often a thread that
+// passes it, or is a few steps behind it, falls below all others. Race points stand where it was argued that
+// a thread may be held for long. Chosen by kind, one that is passed once in a run is held as readily as one
+// that is passed a hundred times; and both of two windows that have to be open at once are, in one run of a
+// few hundred.
+class Windows final : public Priorities {
+ public:
+  Windows(uint64_t seed, uint32_t depth) : Priorities(seed), depth_(depth) {}
+  bool on_race_point(uint32_t kind, uint64_t steps) override {
+    Window& window = windows_[kind % windows_.size()];
+    if (!window.met) {
+      constexpr std::array<uint32_t, 3> kOneIn = {1, 2, 8};
+      window.met = true;
+      if (rng().below(kKindsMet) < depth_) window.one_in = kOneIn[rng().below(kOneIn.size())];
+    }
+    if (window.one_in == 0 || rng().below(window.one_in) != 0) return false;
+    due_ = steps + (rng().below(2) == 0 ? 0 : rng().below(kBehind));
+    return true;
+  }
+  uint64_t until_next(uint64_t steps) override { return due_ > steps ? due_ - steps : kLongest; }
+
+ private:
+  static constexpr uint64_t kKindsMet = 12;  // measured: a scenario meets 9 to 15 kinds
+  static constexpr uint64_t kBehind = 16;
+  struct Window {
+    bool met = false;
+    uint32_t one_in = 0;  // 0: not held open
+  };
+  bool change_is_due(uint64_t steps) override {
+    if (due_ == 0 || steps < due_) return false;
+    due_ = 0;
+    return true;
+  }
+  const uint32_t depth_;
+  std::array<Window, 64> windows_{};  // by kind
+  uint64_t due_ = 0;                  // step of the next change; 0: none
 };
 
 // Deterministic but for its deviations: a thread runs until it waits, then the next in order. Notes who else
@@ -137,6 +190,8 @@ std::unique_ptr<Strategy> make_strategy(const SessionOptions& options) {
       return std::make_unique<RandomWalk>(options.seed);
     case StrategyKind::kPct:
       return std::make_unique<Pct>(options.seed, options.depth, expected_steps(options));
+    case StrategyKind::kWindows:
+      return std::make_unique<Windows>(options.seed, options.depth);
     case StrategyKind::kBounded:
       return std::make_unique<BoundedRun>(options.deviations);
   }
@@ -161,6 +216,8 @@ const char* to_string(StrategyKind kind) {
       return "random";
     case StrategyKind::kPct:
       return "pct";
+    case StrategyKind::kWindows:
+      return "windows";
     case StrategyKind::kBounded:
       return "exhaustive";
   }

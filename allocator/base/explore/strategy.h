@@ -24,6 +24,8 @@ class Strategy {
   virtual void on_new_thread(ThreadRecord&) {}
   /// Steps (points at which it may switch) from now until the next decision, at least 1. `steps`: so far.
   virtual uint64_t until_next(uint64_t steps) = 0;
+  /// A race point of this kind is passed, as step `steps`: true if that calls for a decision here.
+  virtual bool on_race_point(uint32_t /*kind*/, uint64_t /*steps*/) { return false; }
   /// A thread has become able to run: true if that calls for a decision at the next point.
   virtual bool on_wake() { return false; }
   /// One of `runnable` (never empty, ascending ids; without the current thread if that yields or is blocked
