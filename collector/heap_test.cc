@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <sched.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -500,37 +498,6 @@ TEST(Heap, IdlePagesGoBackInTheBackground) {
   while (kept() > 6 * kMiB && now_ns() < limit) blocking([] { std::this_thread::yield(); });
   EXPECT_LE(kept(), 6 * kMiB);
   EXPECT_GT(heap.stats().heap_released_bytes, 16 * kMiB);
-}
-
-TEST(HeapDeathTest, AfterForkTheChildsHeapIsClosed) {
-  Heap heap(precise());
-  MutatorScope scope(heap);
-  Root<Pair> root(make<Pair>());
-  root->number = 7;
-  const pid_t child = fork();
-  if (child == 0) {
-    int status = root->number == 7 ? 0 : 1;
-    for (size_t bytes : {size_t{64}, size_t{1000000}}) {
-      try {
-        make_bytes(bytes);
-        status |= 2;
-      } catch (const OutOfMemory& e) {
-        if (std::string(e.what()).find("closed in a child after fork") == std::string::npos) status |= 4;
-      }
-    }
-    try {
-      make<Pair>();
-      status |= 8;
-    } catch (const std::bad_alloc&) {
-    }
-    heap.collect();
-    _exit(status);
-  }
-  int status = -1;
-  blocking([&] { waitpid(child, &status, 0); });
-  EXPECT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  EXPECT_EQ(objects_after_collection(heap), 1U) << "the parent goes on";
 }
 
 TEST(HeapConfig, UnsoundOrUnknownCombinationsAreRefusedWithASentence) {

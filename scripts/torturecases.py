@@ -56,9 +56,9 @@ def own_flags(name, rng, each):
 
 
 BY_COUNT = {"gcbench", "binary_trees", "maps", "mark_graph", "finalizers", "pointer_kinds", "strings"}
-NO_BALLAST = {"pointer_kinds", "mark_graph"}
+NO_BALLAST = {"finalizers", "mark_graph", "pointer_kinds", "strings"}
 ONE_THREAD = {"maps", "mark_graph", "finalizers", "pointer_kinds", "strings", "channels"}
-NO_MALLOC = {"graph_churn", "pointer_kinds", "gogc", "finalizers"}
+NO_MALLOC = {"finalizers", "gogc", "graph_churn", "mark_graph", "pointer_kinds"}
 WORKLOADS = ["ballast", "requests", "gcbench", "binary_trees", "graph_churn", "lru_cache", "big_arrays", "linked_list", "size_mix",
              "thread_churn", "phase_shift", "channels", "strings", "maps", "mark_graph", "finalizers", "pointer_kinds", "gogc"]
 

@@ -34,6 +34,13 @@ constexpr bool kChildMayStartThreads = false;
 #else
 constexpr bool kChildMayStartThreads = true;
 #endif
+// The allocator of g++ 12's AddressSanitizer is not made ready for a fork: a lock that another thread held
+// (one that is just starting, too) stays held in the child, whose next malloc waits for ever.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kChildMayAllocate = false;
+#else
+constexpr bool kChildMayAllocate = true;
+#endif
 // A child that waits for ever ends by SIGALRM, which fails the test.
 constexpr unsigned kMostSeconds = 100;
 
@@ -94,6 +101,9 @@ void expect_zero(pid_t child) {
 
 class Fork : public testing::TestWithParam<std::tuple<const char*, Roots>> {
  protected:
+  void SetUp() override {
+    if (!kChildMayAllocate) GTEST_SKIP() << "AddressSanitizer's locks are not released in a child";
+  }
   HeapConfig config() const {
     HeapConfig c;
     c.transitions = std::get<0>(GetParam());
@@ -213,6 +223,7 @@ TEST_P(Fork, FromAThreadThatIsNotAttached) {
   if (child == 0) {
     alarm(kMostSeconds);
     const pid_t grandchild = fork();
+    if (grandchild == 0) alarm(kMostSeconds);          // a child does not inherit it
     if (heap->stats().heap_sys_bytes != 0) _exit(20);  // nothing was allocated
     for (int i = 0; i < 3; ++i) {
       MutatorScope scope(*heap, "in the child");
