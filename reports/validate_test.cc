@@ -230,6 +230,8 @@ TEST(Validate, HostileFilesAreRefusedWithOneLine) {
       {std::string("{\"a\":\"\0\"}", 9), "is not JSON"},
       {good.substr(0, good.size() / 2), "is not JSON"},
       {good + "x", "is not JSON"},
+      {"{\"run\":{\"wall_ns\":1,\"wall_ns\":2}}", "/run/wall_ns: the same name twice"},
+      {"{\"cycles\":[],\"cycles\":[]}", "/cycles: the same name twice"},
       {"{\"cycles\":{\"0\":1}}", "/"},
       {"{\"cycles\":[[]]}", "/cycles/0: "},
       {"{\"pause_totals\":[{\"histogram\":{\"buckets\":[[-1,2,3]]}}]}", "/"},
@@ -238,6 +240,7 @@ TEST(Validate, HostileFilesAreRefusedWithOneLine) {
     std::istringstream in(text);
     const std::string found = first_fault(in);
     EXPECT_NE(found.find(fault), std::string::npos) << text.substr(0, 60) << ": " << found;
+    EXPECT_EQ(first_fault_in_text(text), found);
     EXPECT_LT(found.size(), 700U);
     EXPECT_EQ(found.find('\n'), std::string::npos) << found;
   }

@@ -368,15 +368,28 @@ std::string first_fault(const json& report) {
   return checker.finish(rest);
 }
 
-std::string first_fault(std::istream& in) {
+namespace {
+
+// `read`: hands each element to the visitor it is given, and returns the rest.
+template <typename Read>
+std::string fault_of_what_is_read(Read&& read) {
   Checker checker;
-  const Result<json> rest =
-      read_report_stream(in, [&](const std::string& array, size_t i, const json& value) {
-        return checker.element(array, i, value);
-      });
+  const Result<json> rest = read([&](const std::string& array, size_t i, const json& value) {
+    return checker.element(array, i, value);
+  });
   if (!rest) return rest.error();
   if (!checker.fault().empty()) return checker.fault();
   return checker.finish(rest.value());
+}
+
+}  // namespace
+
+std::string first_fault(std::istream& in) {
+  return fault_of_what_is_read([&](const ElementVisitor& visit) { return read_report_stream(in, visit); });
+}
+
+std::string first_fault_in_text(std::string_view text) {
+  return fault_of_what_is_read([&](const ElementVisitor& visit) { return read_report_text(text, visit); });
 }
 
 struct ElementCheck::State {

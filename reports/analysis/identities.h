@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace keel {
 
@@ -15,6 +16,8 @@ std::string first_fault(const nlohmann::json& report);
 /// The same from a stream that may be no JSON either. Memory: a report without its cycles, pauses and
 /// samples; those are checked one by one as they come.
 std::string first_fault(std::istream& in);
+/// The same from text in memory.
+std::string first_fault_in_text(std::string_view text);
 
 /// The same for what comes one by one, as in a log that a run flushed: each element alone, and against those
 /// that were accepted before it. Not for several threads at once.

@@ -79,6 +79,7 @@ class Consumer {
     }
     Open& top = stack_.back();
     if (top.value.is_object()) {
+      if (top.value.contains(key_)) return fail("the same name twice");
       top.value[std::move(key_)] = std::move(value);
       key_.clear();
       return true;
@@ -115,9 +116,10 @@ class Consumer {
   bool stopped_ = false;
 };
 
-Result<json> parse(std::istream& in, const ElementVisitor* visit) {
+template <typename Input>
+Result<json> parse(Input&& in, const ElementVisitor* visit) {
   Consumer consumer(visit);
-  const bool whole = json::sax_parse(in, &consumer);
+  const bool whole = json::sax_parse(std::forward<Input>(in), &consumer);
   if (consumer.stopped()) return json();
   if (!whole) return Error{consumer.error()};
   return std::move(consumer.root);
@@ -127,11 +129,11 @@ Result<json> parse(std::istream& in, const ElementVisitor* visit) {
 
 Result<json> read_report_stream(std::istream& in, const ElementVisitor& visit) { return parse(in, &visit); }
 
-Result<json> read_json_text(std::string_view text) {
-  Consumer consumer(nullptr);
-  if (!json::sax_parse(text.begin(), text.end(), &consumer)) return Error{consumer.error()};
-  return std::move(consumer.root);
+Result<json> read_report_text(std::string_view text, const ElementVisitor& visit) {
+  return parse(text, &visit);
 }
+
+Result<json> read_json_text(std::string_view text) { return parse(text, nullptr); }
 
 Result<json> read_json_file(const std::string& path) {
   const Result<std::unique_ptr<InputFile>> file = InputFile::open(path);

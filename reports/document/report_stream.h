@@ -23,6 +23,9 @@ using ElementVisitor =
 /// is null.
 Result<nlohmann::json> read_report_stream(std::istream& in, const ElementVisitor& visit);
 
+/// The same from text in memory.
+Result<nlohmann::json> read_report_text(std::string_view text, const ElementVisitor& visit);
+
 /// The document in `text`, whole, with the same refusals.
 Result<nlohmann::json> read_json_text(std::string_view text);
 

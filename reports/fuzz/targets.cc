@@ -1,6 +1,7 @@
 // See reports/api/fuzz_targets.h.
 #include "reports/api/fuzz_targets.h"
 
+#include <functional>
 #include <istream>
 #include <sstream>
 #include <streambuf>
@@ -43,11 +44,16 @@ void import_as(std::string_view input, const char* format) {
   std::istream in(&buffer);
   const Result<json> report = import_log(in, format, "fuzzed");
   if (!report) return;
+  // Writing it and reading it again takes as long as all the rest, and is nlohmann's work: for one input in
+  // eight.
+  if (std::hash<std::string_view>()(input) % 8 != 0) {
+    const std::string fault = first_fault(report.value());
+    KEEL_CHECK(fault.empty(), "an imported log makes an invalid report: %s", fault.c_str());
+    return;
+  }
   // As write_report() writes it.
   const std::string text = report.value().dump(1, ' ', false, json::error_handler_t::replace);
-  ViewBuffer written(text);
-  std::istream again(&written);
-  const std::string fault = first_fault(again);
+  const std::string fault = first_fault_in_text(text);
   KEEL_CHECK(fault.empty(), "an imported log makes an invalid report: %s", fault.c_str());
 }
 
@@ -69,24 +75,21 @@ void export_all(const json& report, std::ostream& out) {
 }
 
 void report(std::string_view input) {
-  {
-    ViewBuffer buffer(input);
-    std::istream in(&buffer);
-    static_cast<void>(first_fault(in));
-  }
   ViewBuffer buffer(input);
   std::istream in(&buffer);
-  const Result<json> document =
-      read_report_stream(in, [](const std::string&, size_t, const json&) { return true; });
-  if (!document) return;
-  const json whole = json::parse(input, nullptr, false);
-  // gcreport reads figures from valid reports alone.
-  if (whole.is_discarded() || !first_fault(whole).empty()) return;
+  const std::string streamed = first_fault(in);
+  const Result<json> whole = read_json_text(input);
+  // gcreport reads figures from valid reports alone; whoever reads them one way or the other agrees on which
+  // are.
+  const std::string fault = whole ? first_fault(whole.value()) : whole.error();
+  KEEL_CHECK(streamed.empty() == fault.empty(), "one reader says '%s', the other '%s'", streamed.c_str(),
+             fault.c_str());
+  if (!fault.empty()) return;
   NoBuffer nowhere;
   std::ostream out(&nowhere);
-  for (const bool markdown : {false, true}) print_summary(out, {whole}, markdown);
-  export_all(whole, out);
-  const std::vector<Side> sides{{"a", {whole}}, {"b", {whole}}};
+  for (const bool markdown : {false, true}) print_summary(out, {whole.value()}, markdown);
+  export_all(whole.value(), out);
+  const std::vector<Side> sides{{"a", {whole.value()}}, {"b", {whole.value()}}};
   const Result<ComparisonSet> set = compare_sides(sides, false, true);
   if (!set) return;
   print_comparison(out, set.value(), false);

@@ -458,6 +458,9 @@ CommonOptions OptionParser::parse(int argc, char** argv) {
 }
 
 Result<OptionParser::Parsed> OptionParser::try_parse(std::vector<std::string> arguments) {
+  // What the environment said, which add_common() read.
+  if (!defaults_) defaults_ = options_;
+  options_ = *defaults_;
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
   try {
     app_->parse(std::move(arguments));

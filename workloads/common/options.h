@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,7 +76,8 @@ class OptionParser {
     CommonOptions options;
     std::string text;  // not empty: of --help or --version, to be printed, and that is all
   };
-  /// The same for `arguments`, without the program's name, and without an end. Once.
+  /// The same for `arguments`, without the program's name, and without an end. As often as one likes: the
+  /// common options start from their defaults each time, a workload's own values from where they are.
   Result<Parsed> try_parse(std::vector<std::string> arguments);
 
   /// For programs that count repetitions: unless --operations or --duration was given, every thread does this
@@ -97,6 +99,7 @@ class OptionParser {
   std::string name_;
   std::unique_ptr<CLI::App> app_;  // by pointer: CLI11 is compiled once, not in every workload
   CommonOptions options_;
+  std::optional<CommonOptions> defaults_;  // before the first command line
   std::vector<std::string> notes_;
 };
 
