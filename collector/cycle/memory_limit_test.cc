@@ -110,6 +110,30 @@ TEST(MemoryLimit, CanBeSetWhileTheProgramRuns) {
   EXPECT_GE(heap.stats().next_gc_bytes, kNoGoal);
 }
 
+// A cycle that the heap asks for waits while the limiter is on; one that somebody asked for, a check between
+// cycles, and the heap's end do not.
+TEST(CpuLimiter, WhileItIsOnOnlyWhatSomebodyWaitsForIsDone) {
+  Cycles cycles;
+  Heap heap(config(cycles));
+  MutatorScope scope(heap);
+  MemoryKeeper& keeper = heap.core().keeper;
+  // A stop of 1000 s, as far as the limiter knows: it stays on for longer than this test can take.
+  const int64_t now = now_ns();
+  keeper.record_stop(now - 1000 * kSecond, now, false);
+  ASSERT_TRUE(keeper.limiting());
+  const uint32_t before = heap.stats().num_gc;
+  for (uint64_t n = 0; n < 32 * kMiB / sizeof(Node); ++n) make<Node>();
+  ASSERT_GT(heap.stats().heap_alloc_bytes, 4 * heap.stats().next_gc_bytes) << "the goal is far behind";
+  EXPECT_EQ(heap.stats().num_gc, before);
+  EXPECT_EQ(heap.check(), "");
+  heap.collect();
+  EXPECT_EQ(heap.stats().num_gc, before + 1);
+  EXPECT_EQ(cycles.all().back().trigger, CycleTrigger::kForced);
+  for (uint64_t n = 0; n < 32 * kMiB / sizeof(Node); ++n) make<Node>();
+  EXPECT_EQ(heap.stats().num_gc, before + 1);
+  EXPECT_TRUE(keeper.limiting());
+}
+
 TEST(FixedGoal, IsWhatTheHeapGrowsTo) {
   Cycles cycles;
   HeapConfig c = config(cycles);

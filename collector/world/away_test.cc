@@ -4,6 +4,8 @@
 // go on finishing requests; with stops they stand.
 #include <gtest/gtest.h>
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -111,6 +113,94 @@ TEST(MutatorAway, OthersFinishRequestsMeanwhileWithHandshakes) {
 TEST(MutatorAway, OthersStandMeanwhileWithStops) {
   // Each may have passed the last safepoint of one request when the stop is asked for.
   EXPECT_LE(requests_while_one_is_away("stw", World::kStop, 0), 2U);
+}
+
+// The collector's own account of why it waits (World::away_ns()), while `straggler` keeps it waiting in a
+// thread of its own and `done` is false. The straggler ends when told.
+template <typename Straggler, typename Done>
+int64_t longest_absence(Straggler&& straggler, Done&& done) {
+  HeapConfig config;
+  config.roots = Roots::kPrecise;
+  Heap heap(config);
+  const World& world = heap.core().world;
+  std::atomic<const Mutator*> mutator{nullptr};
+  std::atomic<bool> go{false};
+  std::thread thread([&] {
+    MutatorScope scope(heap, "straggler");
+    mutator.store(Mutator::current());
+    straggler(go);
+  });
+  while (mutator.load() == nullptr) std::this_thread::yield();
+  std::thread collector([&] { heap.collect(); });
+  while (World::pending(*mutator.load()) == 0) std::this_thread::yield();
+  int64_t longest = 0;
+  const int64_t begin = now_ns();
+  while (!done(longest, now_ns() - begin)) {
+    longest = std::max(longest, world.away_ns());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  go.store(true);
+  thread.join();
+  collector.join();
+  EXPECT_EQ(world.away_ns(), 0) << "it waits for nobody";
+  return longest;
+}
+
+constexpr int64_t kSeenNs = 50'000'000;
+
+TEST(MutatorAway, OneThatRunsAndReachesNoSafepointIsAway) {
+  const auto spin = [](const std::atomic<bool>& go) {
+    while (!go.load()) {
+    }
+  };
+  // If it never counted, the runner's limit of time would fail the test.
+  longest_absence(spin, [](int64_t longest, int64_t) { return longest >= kSeenNs; });
+}
+
+TEST(MutatorAway, OneThatSleepsOutsideOfARegionIsAway) {
+  const auto sleep = [](const std::atomic<bool>& go) {
+    while (!go.load()) std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  };
+  longest_absence(sleep, [](int64_t longest, int64_t) { return longest >= kSeenNs; });
+}
+
+// Of the lowest class on a core that another thread never leaves, it gets 0.3 % of that core.
+TEST(MutatorAway, OneThatWaitsForACoreIsNot) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  {
+    cpu_set_t usable;
+    ASSERT_EQ(sched_getaffinity(0, sizeof(usable), &usable), 0);
+    int core = 0;
+    while (!CPU_ISSET(core, &usable)) ++core;
+    CPU_SET(core, &one);
+  }
+  std::atomic<bool> stop{false};
+  std::atomic<int> pinned{0};
+  const auto pin = [&] {
+    EXPECT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    pinned.fetch_add(1);
+  };
+  std::thread hog([&] {
+    pin();
+    while (!stop.load()) {
+    }
+  });
+  const auto starve = [&](const std::atomic<bool>& go) {
+    pin();
+    const sched_param lowest{};
+    EXPECT_EQ(sched_setscheduler(0, SCHED_IDLE, &lowest), 0);
+    while (!go.load()) {
+    }
+  };
+  const auto long_enough = [&](int64_t, int64_t waited_ns) {
+    if (waited_ns >= 10 * kSeenNs) stop.store(true);
+    return stop.load();
+  };
+  const int64_t longest = longest_absence(starve, long_enough);
+  hog.join();
+  // What it got before the hog was there, and what it gets now and then.
+  EXPECT_LT(longest, 10 * kSeenNs / 2);
 }
 
 }  // namespace

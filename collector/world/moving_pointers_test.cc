@@ -27,6 +27,9 @@ struct Node {
 struct Kind {
   const char* barrier;
   const char* transitions;
+  friend void PrintTo(const Kind& kind, std::ostream* out) {
+    *out << kind.barrier << ", " << kind.transitions;
+  }
 };
 
 std::vector<Kind> concurrent_kinds() {

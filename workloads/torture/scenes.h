@@ -183,8 +183,18 @@ void Scenes<kPrecise>::wait_to_be_cancelled(Child& child) {
     child.waiting = true;
     child.changed.notify_all();
   }
+  // ThreadSanitizer sees a thread's locks again after a cancelled wait for a condition; after a cancelled
+  // pause() it would never, and report all that the frames' destructors do.
+  struct Held {
+    pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+    Held() { pthread_mutex_lock(&mu); }
+    ~Held() { pthread_mutex_unlock(&mu); }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+  } held;
   pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, nullptr);
-  for (;;) pause();
+  for (;;) pthread_cond_wait(&held.never, &held.mu);
 }
 
 template <bool kPrecise>
