@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "allocator/base/mutex.h"
 #include "allocator/base/rng.h"
 #include "workloads/backends/heap_backend.h"
 
@@ -34,6 +35,9 @@ class ClosedChannel : public std::logic_error {
 
 template <typename B, typename T>
 class Channel {
+  // The system's; in the explore build a scheduler may stand behind both (docs/explore.md).
+  using Condition = std::conditional_t<kExploreBuild, RawCondition, std::condition_variable>;
+
  public:
   template <typename U>
   using Local = typename B::template Local<U>;
@@ -182,8 +186,8 @@ class Channel {
  private:
   // A thread that waits, on one channel or on several. `taken` decides who wakes it: one only.
   struct Waiter {
-    std::mutex mu;
-    std::condition_variable ready;
+    RawMutex mu;
+    Condition ready;
     bool taken = false;
     bool woken = false;
     bool closed = false;
@@ -241,7 +245,7 @@ class Channel {
   static void wait(Waiter& self) {
     B::blocking([&] {
       std::unique_lock lock(self.mu);
-      self.ready.wait(lock, [&] { return self.woken; });
+      while (!self.woken) self.ready.wait(lock);
     });
   }
   static bool try_any_locked(const std::vector<Case>& cases, size_t first, Selected& done) {
@@ -313,7 +317,7 @@ class Channel {
   }
 
   const uint64_t capacity_;
-  std::mutex mu_;  // below: guarded by it
+  RawMutex mu_;  // below: guarded by it
   typename B::template Root<Box> ring_;
   uint64_t first_ = 0;
   uint64_t count_ = 0;

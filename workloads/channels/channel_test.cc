@@ -212,6 +212,11 @@ TEST_P(ChannelTest, SelectCanSend) {
   Rng rng(5);
   uint64_t sent[2] = {0, 0};
   for (uint64_t i = 0; i < 2000; ++i) {
+    // At first both wait, so that it is the draw that decides; later whoever is there, on a crowded machine
+    // perhaps one of them alone.
+    for (Pipe* pipe : {&a, &b}) {
+      if (i < 20) wait_for_waiters(*pipe, 1);
+    }
     PreciseLocal<Item> item = make_item(i);
     ++sent[Pipe::select({{&a, true, item}, {&b, true, item}}, rng).index];
   }

@@ -5,10 +5,9 @@
 // yet) is the collector's doing, and with more than one thread also the scheduler's.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "allocator/base/clock.h"
 #include "workloads/torture/commons.h"
@@ -33,8 +32,8 @@ class Rendezvous {
   void release();
 
  private:
-  std::mutex mu_;
-  std::condition_variable changed_;
+  RawMutex mu_;
+  RawCondition changed_;
   size_t active_;
   size_t arrived_ = 0;
   uint64_t round_ = 0;
@@ -53,7 +52,7 @@ struct Stage {
   Commons<kPrecise>& commons;
   Scenes<kPrecise>& scenes;
   Rendezvous& rendezvous;
-  std::mutex pool_mu;
+  RawMutex pool_mu;
   std::vector<std::unique_ptr<Graph<kPrecise>>> pool;  // graphs on their way from one actor to another
 };
 

@@ -11,7 +11,7 @@ inline void Rendezvous::arrive() {
     const uint64_t round = round_;
     ++arrived_;
     changed_.notify_all();
-    changed_.wait(lock, [&] { return round_ != round; });
+    while (round_ == round) changed_.wait(lock);
   });
 }
 inline void Rendezvous::leave() {
@@ -25,7 +25,7 @@ inline bool Rendezvous::ready() {
 }
 inline bool Rendezvous::wait_for_all() {
   std::unique_lock lock(mu_);
-  changed_.wait(lock, [&] { return arrived_ == active_; });
+  while (arrived_ != active_) changed_.wait(lock);
   return active_ != 0;
 }
 inline void Rendezvous::release() {
@@ -239,15 +239,14 @@ void Actor<kPrecise>::stay_blocked(Turn& turn) {
   const auto us = static_cast<long>(draw_size(turn.rng, 1, 3000));
   blocking([&] {
     if (kind == 0) {
-      const timespec pause{0, us * 1000};
-      nanosleep(&pause, nullptr);
+      ThisThread::sleep_ns(us * 1000);
     } else if (kind == 1 && us < 30) {
       stage_.heap.collect();
     } else if (kind < 4) {
       const long inner = blocking([&] { return blocking([us] { return us + 1; }); });
       if (inner != us + 1) stage_.trouble.report(name(), "a nested region lost its result", trail_.text());
     } else {
-      std::this_thread::yield();
+      ThisThread::yield();
     }
   });
 }
@@ -266,7 +265,7 @@ void Actor<kPrecise>::look_at_stats() {
 template <bool kPrecise>
 void Actor<kPrecise>::leave_and_return(Turn& turn) {
   scope_.reset();
-  if (turn.rng.below(2) == 0) std::this_thread::yield();
+  if (turn.rng.below(2) == 0) ThisThread::yield();
   scope_.emplace(stage_.heap, name());
 }
 

@@ -41,7 +41,7 @@ class Commons {
       top = row_.get()[&stall - stalls_.data()].get();
       tree = stall.tree;
     }
-    if (turn.rng.below(3) == 0) blocking([] { std::this_thread::yield(); });
+    if (turn.rng.below(3) == 0) blocking([] { ThisThread::yield(); });
     check(top, tree.get());
   }
   void check_all() {
@@ -69,7 +69,7 @@ class Commons {
     ballast_body_ = body;
   }
   /// One at a time may have a giant.
-  std::mutex& giants() { return giants_mu_; }
+  RawMutex& giants() { return giants_mu_; }
 
   void add_live(std::unordered_map<uint64_t, uint64_t>& bytes_of) const {
     for (const Stall& stall : stalls_) {
@@ -87,18 +87,18 @@ class Commons {
 
  private:
   struct Stall {
-    std::mutex mu;
+    RawMutex mu;
     std::shared_ptr<const ShadowSet> tree;
   };
   // A mutator must not hold up a stop while it waits for a lock.
   struct Lock {
-    explicit Lock(std::mutex& m) : mu(m) {
+    explicit Lock(RawMutex& m) : mu(m) {
       if (!mu.try_lock()) blocking([this] { mu.lock(); });
     }
     ~Lock() { mu.unlock(); }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
-    std::mutex& mu;
+    RawMutex& mu;
   };
 
   void check(Any* top, const ShadowSet* tree) {
@@ -115,10 +115,10 @@ class Commons {
   Tally& tally_;
   Root<Edge> row_;
   std::array<Stall, kStalls> stalls_;
-  std::mutex ballast_mu_;
+  RawMutex ballast_mu_;
   Root<Any> ballast_;
   std::optional<Body> ballast_body_;
-  std::mutex giants_mu_;
+  RawMutex giants_mu_;
 };
 
 }  // namespace keel::torture

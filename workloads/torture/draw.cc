@@ -32,6 +32,7 @@ class Configuration {
     limits();
     debug();
     rest();
+    if (s_.explore) leave_out_what_waits_in_the_system();
     return flags_;
   }
 
@@ -65,7 +66,10 @@ class Configuration {
     say("barrier", o_.heap.barrier);
     say("transitions", o_.heap.transitions);
     const bool precise = one_in(2);
-    if (!given("roots")) o_.heap.roots = precise ? Roots::kPrecise : Roots::kConservative;
+    if (s_.explore) {
+      o_.heap.roots = Roots::kPrecise;
+    } else if (!given("roots"))
+      o_.heap.roots = precise ? Roots::kPrecise : Roots::kConservative;
     say("roots", o_.heap.roots == Roots::kPrecise ? "precise" : "conservative");
   }
 
@@ -73,14 +77,15 @@ class Configuration {
     const uint64_t few = 1 + rng_.below(6);
     const uint64_t many = draw_size(rng_, 1, kSlow ? 24 : 96);
     const bool crowded = one_in(6);
-    if (!given("threads")) o_.threads = static_cast<int>(crowded ? many : few);
+    if (!given("threads")) o_.threads = static_cast<int>(s_.explore ? 1 + few % 3 : crowded ? many : few);
     say("threads", std::to_string(o_.threads));
     const uint64_t live = draw_size(rng_, 512 * 1024, (kSlow ? 8 : 48) << 20);
-    if (s_.live_bytes == 0) s_.live_bytes = live;
+    if (s_.live_bytes == 0) s_.live_bytes = s_.explore ? live / 16 : live;
     say("live", format_size(s_.live_bytes));
-    s_.round_actions = draw_size(rng_, 200, kSlow ? 2000 : 20000);
+    s_.round_actions = draw_size(rng_, 200, kSlow ? 2000 : 20000) / (s_.explore ? 20 : 1);
     s_.drop_at_end = !one_in(3) || s_.always_drop;
     if (kSlow && !given("giant")) s_.giant_bytes = uint64_t{64} << 20;
+    if (s_.explore && !given("giant")) s_.giant_bytes = 256 << 10;
     say("giant", format_size(s_.giant_bytes));
   }
 
@@ -159,10 +164,15 @@ class Configuration {
     if (!given("retain")) o_.heap.retain_percent = retain;
     say("retain", std::to_string(o_.heap.retain_percent));
     // Checkmark's own bits lie beside a ballast's pages (docs/ballast.md): small ones there.
-    s_.ballast_bytes = uint64_t{1} << (o_.heap.debug.checkmark ? 28 : 36);
+    s_.ballast_bytes = uint64_t{1} << (o_.heap.debug.checkmark || s_.explore ? 28 : 36);
     // A grey pool that overflows: no flag, for nobody wants one.
     const auto chunks = static_cast<uint32_t>(one_in(4) ? 1 + rng_.below(16) : 65536);
     o_.heap.grey_chunks = chunks;
+  }
+
+  void leave_out_what_waits_in_the_system() {
+    for (const Action action : {Action::k_fork, Action::k_cancelled_child})
+      s_.left_out[static_cast<size_t>(action)] = true;
   }
 
   CommonOptions& o_;

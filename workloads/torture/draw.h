@@ -15,6 +15,8 @@ struct Settings {
   uint64_t giant_bytes = uint64_t{1} << 30;  // largest array
   std::array<bool, kActionCount> left_out{};
   bool always_drop = false;
+  uint64_t explore_seed = 0;
+  bool explore = false;  // small, precise, and without what only the system can do: fork, cancellation
   // Drawn.
   uint64_t round_actions = 2000;  // of each thread between two looks of the judge
   bool drop_at_end = true;        // everything is dropped and must be gone; else the heap closes as it stands

@@ -221,7 +221,7 @@ void Graph<kPrecise>::move(Turn& turn) {
       break;
     }
     case 1:
-      blocking([] { std::this_thread::yield(); });
+      blocking([] { ThisThread::yield(); });
       break;
     case 2:
       safepoint();

@@ -65,7 +65,7 @@ template <bool kPrecise>
 void Judge<kPrecise>::look() {
   if (stage_.session.stop_requested()) return;
   // On a thread of its own: what its stack held goes with it.
-  std::thread([this] {
+  Thread([this] {
     MutatorScope scope(stage_.heap, "judge");
     guarded("all actors standing", [this] { look_attached(); });
   }).join();
@@ -162,13 +162,13 @@ void Judge<kPrecise>::drop_all() {
 template <bool kPrecise>
 void Judge<kPrecise>::close() {
   look();
-  std::thread([this] {
+  Thread([this] {
     MutatorScope scope(stage_.heap, "close");
     drop_all();
     if (!stage_.settings.drop_at_end || stage_.session.stop_requested()) stage_.ends.close();
   }).join();
   if (!stage_.settings.drop_at_end || stage_.session.stop_requested()) return;
-  std::thread([this] {
+  Thread([this] {
     MutatorScope scope(stage_.heap, "judge");
     guarded("everything dropped", [this] {
       collect_until_settled();

@@ -12,8 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <condition_variable>
+#include <mutex>
 
+#include "allocator/base/thread.h"
 #include "workloads/backends/keel_backend.h"
 #include "workloads/channels/channel.h"
 #include "workloads/torture/graph.h"
@@ -53,14 +54,15 @@ class Scenes {
     Scenes& scenes;
     Turn& turn;
     const Ending ending;
-    std::mutex mu;
-    std::condition_variable changed;
+    RawMutex mu;
+    RawCondition changed;
     bool waiting = false;  // in a blocking region, with cancellation enabled
     std::string fault;
     std::string out_of_memory;
     bool own_exception = false;
   };
   static void* run_child(void* argument);
+  static int cancel_child(Child& child, void*& result);
   void frames(Child& child, int depth);
   void end(Child& child);
   static void wait_to_be_cancelled(Child& child);
@@ -72,7 +74,7 @@ class Scenes {
   };
   using Pipe = Channel<KeelBackend<kPrecise>, Parcel>;
   struct Mail {
-    std::mutex mu;
+    RawMutex mu;
     std::vector<std::shared_ptr<const ShadowSet>> sets;
   };
   void receive_all(Pipe& pipe, Mail& mail);
@@ -89,23 +91,37 @@ void Scenes<kPrecise>::child(Turn& turn, Ending ending) {
   void* result = nullptr;
   int error = 0;
   blocking([&] {
-    pthread_t thread{};
-    error = pthread_create(&thread, nullptr, run_child, &child);
-    if (error != 0) return;
     if (ending == Ending::kIsCancelled) {
-      std::unique_lock lock(child.mu);
-      child.changed.wait(lock, [&] { return child.waiting; });
-      lock.unlock();
-      pthread_cancel(thread);
+      error = cancel_child(child, result);
+      return;
     }
-    pthread_join(thread, &result);
+    try {
+      Thread thread([&] { run_child(&child); });
+      thread.join();
+    } catch (const std::system_error& e) {
+      error = e.code().value();
+    }
   });
-  if (error != 0) throw Fault("pthread_create: error " + std::to_string(error));
+  if (error != 0) throw Fault("a child's thread: error " + std::to_string(error));
   if (!child.fault.empty()) throw Fault(child.fault);
   if (!child.out_of_memory.empty()) throw OutOfMemory(child.out_of_memory);  // as the parent's own
   if ((result == PTHREAD_CANCELED) != (ending == Ending::kIsCancelled))
     throw Fault("a child ended otherwise than it was told");
   if (child.own_exception != (ending == Ending::kThrows)) throw Fault("a child's own exception got lost");
+}
+
+// The system's own thread: no scheduler of ours knows what a cancellation does.
+template <bool kPrecise>
+int Scenes<kPrecise>::cancel_child(Child& child, void*& result) {
+  pthread_t thread{};
+  if (const int error = pthread_create(&thread, nullptr, run_child, &child)) return error;
+  {
+    std::unique_lock lock(child.mu);
+    while (!child.waiting) child.changed.wait(lock);
+  }
+  pthread_cancel(thread);
+  pthread_join(thread, &result);
+  return 0;
 }
 
 template <bool kPrecise>
@@ -243,11 +259,11 @@ void Scenes<kPrecise>::converse(Turn& turn, Ends& ends) {
   Tally::count(tally_.threads);
   Pipe pipe(turn.rng.below(4));
   Mail mail;
-  std::thread partner([&] { receive_all(pipe, mail); });
+  Thread partner([&] { receive_all(pipe, mail); });
   // Whatever happens here, the partner hears of the end.
   struct Close {
     Pipe& pipe;
-    std::thread& partner;
+    Thread& partner;
     ~Close() {
       pipe.close();
       blocking([this] { partner.join(); });
@@ -278,7 +294,7 @@ void Scenes<kPrecise>::receive_all(Pipe& pipe, Mail& mail) {
   for (;;) {
     const auto got = Pipe::select({{&pipe}}, rng, false);
     if (got.index == 1) {
-      blocking([] { std::this_thread::yield(); });
+      blocking([] { ThisThread::yield(); });
       continue;
     }
     Local<Parcel> parcel = got.element;

@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+#include "allocator/base/explore/session.h"
+
 namespace keel::torture {
 namespace {
 
@@ -74,6 +76,7 @@ void Trouble::report(const std::string& who, const std::string& what, const std:
   std::fprintf(stderr, "  repeat: %s\n", command_.c_str());
   any_.store(true, std::memory_order_relaxed);
   session_.request_stop();
+  if (explore::in_session()) explore::require(false, "%s", first_.c_str());  // with everybody's place
 }
 
 std::string Trouble::first() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "allocator/base/mutex.h"
 #include "workloads/common/session.h"
 #include "workloads/torture/shadow.h"
 
@@ -99,7 +100,7 @@ class Trouble {
   Session& session_;
   const std::string command_;
   std::atomic<bool> any_{false};
-  std::mutex mu_;
+  RawMutex mu_;
   std::string first_;
 };
 
@@ -176,7 +177,7 @@ class Ends {
 
   Trouble& trouble_;
   std::atomic<uint64_t> kept_bytes_{0};
-  std::mutex mu_;
+  RawMutex mu_;
   std::vector<std::shared_ptr<Will>> wills_;
   std::vector<std::shared_ptr<Tidy>> tidies_;
   std::vector<Revived> revived_;

@@ -10,6 +10,8 @@
 
 #include <cstdio>
 
+#include "allocator/base/check.h"
+#include "allocator/base/explore/session.h"
 #include "workloads/backends/keel_backend.h"
 #include "workloads/common/dispatch.h"
 #include "workloads/torture/judge.h"
@@ -18,6 +20,11 @@ namespace {
 
 using namespace keel;
 using namespace keel::torture;
+
+// measured: 400 to 1,200.
+constexpr uint64_t kPointsAnAction = 800;
+constexpr uint64_t kMostPoints = 2'000'000'000;  // a run with more is a livelock
+constexpr uint64_t kExploredOperations = 100;
 
 // The command line as a shell takes it, the seed named.
 std::string command_line(int argc, char** argv, uint64_t seed) {
@@ -67,10 +74,45 @@ class Run {
         options_(session.options()),
         settings_(settings),
         drawn_(std::move(drawn)),
+        command_(command),
         trouble_(session, command),
         ends_(trouble_) {}
 
-  int run() {
+  int run() { return settings_.explore ? run_explored() : run_freely(); }
+
+ private:
+  // One schedule, which follows from the seed alone, on this thread and all that come out of it. The
+  // session's own (signals) is not of it, and the recorder, whose threads sleep in the system, rests.
+  int run_explored() {
+    explore::SessionOptions schedule =
+        explore::options_of_seed(settings_.explore_seed, kPointsAnAction * options_.operations);
+    schedule.most_points = kMostPoints;
+    schedule.replay = command_;
+    set_crash_hook(nullptr);  // a failed check is the explorer's to report
+    explore::Session explored(schedule);
+    {
+      Heap heap(options_.heap);
+      heap_ = &heap;
+      set_up();
+      act();
+      judge_->close();
+      conclude();
+      tear_down();
+    }
+    const explore::SessionResult result = explored.finish();
+    if (!options_.quiet) {
+      std::printf(
+          "explore: %s, seed %llu: %llu points, %llu switches, %u threads, %.6f s of virtual time; trace "
+          "%016llx\n",
+          explore::to_string(schedule.strategy), static_cast<unsigned long long>(schedule.seed),
+          static_cast<unsigned long long>(result.points), static_cast<unsigned long long>(result.switches),
+          result.threads, static_cast<double>(result.virtual_ns) / 1e9,
+          static_cast<unsigned long long>(result.trace_hash));
+    }
+    return 0;  // a fault has ended the process
+  }
+
+  int run_freely() {
     KeelRuntime runtime(options_, session_.recorder());
     const Result<bool> started = session_.recorder().start([&] { return runtime.sample(); });
     if (!started) exit_bad_input("torture", started.error());
@@ -91,9 +133,8 @@ class Run {
     });
   }
 
- private:
   void set_up() {
-    std::thread([this] {
+    Thread([this] {
       MutatorScope scope(*heap_, "set-up");
       commons_.emplace(tally_);
       if (options_.ballast_bytes == 0) return;
@@ -124,7 +165,7 @@ class Run {
 
   // A Root goes on an attached thread, before its heap.
   void tear_down() {
-    std::thread([this] {
+    Thread([this] {
       MutatorScope scope(*heap_, "close");
       judge_.reset();
       actors_.clear();
@@ -136,7 +177,7 @@ class Run {
   void act() {
     begin_ns_ = now_ns();
     const int64_t end = begin_ns_ + options_.duration_ns;
-    std::vector<std::thread> threads;
+    std::vector<Thread> threads;
     const std::vector<int> cores = affinity_cores();
     for (size_t t = 0; t < actors_.size(); ++t) {
       threads.emplace_back([this, t, end, &cores] {
@@ -150,13 +191,14 @@ class Run {
         guard.look();
         return rendezvous_->ready();
       };
-      session_.wait(
-          standing, [this] { return share(); }, drawn_);
+      if (!settings_.explore)
+        session_.wait(
+            standing, [this] { return share(); }, drawn_);
       if (!rendezvous_->wait_for_all()) break;
       judge_->look();
       rendezvous_->release();
     }
-    for (std::thread& thread : threads) thread.join();
+    for (Thread& thread : threads) thread.join();
   }
   [[nodiscard]] double share() const {
     if (options_.operations != 0)
@@ -216,6 +258,7 @@ class Run {
   const CommonOptions& options_;
   const Settings settings_;
   const std::string drawn_;
+  const std::string command_;
   Tally tally_;
   Trouble trouble_;
   Ends ends_;
@@ -228,6 +271,20 @@ class Run {
   std::optional<Judge<kPrecise>> judge_;
   int64_t begin_ns_ = 0;
 };
+
+// --explore: one small run, all of whose choices follow from its seed.
+void prepare_exploration(CommonOptions& options, Settings& settings) {
+  if (!options.arguments.contains("explore")) return;
+  if constexpr (!kExploreBuild)
+    exit_bad_input("torture", "option --explore: this is not an explore build (cmake --preset explore)");
+  for (const char* flag : {"report", "events", "trace", "duration", "roots", "finalize-at-exit"}) {
+    if (options.arguments.contains(flag))
+      exit_bad_input("torture", std::string("option --") + flag + " does not apply with --explore");
+  }
+  settings.explore = true;
+  if (!options.arguments.contains("seed")) options.seed = settings.explore_seed;
+  if (options.operations == 0) options.operations = kExploredOperations;
+}
 
 void refuse_what_does_not_apply(const CommonOptions& options) {
   if (options.collector != Collector::kKeel) {
@@ -248,6 +305,11 @@ int main(int argc, char** argv) {
       "the seed: barrier, transitions, roots, threads, GOGC, goal, limits, debug list and the rest.");
   parser.size("--live", settings.live_bytes, "most that the graphs of all threads hold; 0: drawn");
   parser.size("--giant", settings.giant_bytes, "largest array that is made, up to 1GiB");
+  parser.count(
+      "--explore", settings.explore_seed, 0, INT64_MAX,
+      "one run under the schedule of this seed (explore builds): small, precise roots, virtual time, "
+      "100 --operations unless given, no report; no fork and no cancellation, which only the system can "
+      "do; --seed is the same unless given; a fault ends it with each thread's place and status 9");
   std::string without;
   parser.text("--without", without, "actions that are left out, by their names in the report's results");
   CommonOptions options = parser.parse(argc, argv);
@@ -259,6 +321,7 @@ int main(int argc, char** argv) {
     exit_bad_input("torture",
                    "option --giant: " + format_size(settings.giant_bytes) + " is outside [64KiB, 1GiB]");
   refuse_what_does_not_apply(options);
+  prepare_exploration(options, settings);
   const std::string command = command_line(argc, argv, options.seed);
   const std::string drawn = draw_configuration(options, settings);
   if (!options.quiet)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """torture as a user meets it. Run by ctest with KEEL_BIN set, in the frame of cli_test.py."""
+import os
 import pathlib
 import signal
 import subprocess
@@ -9,6 +10,36 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from cli_test import BIN, Cli  # noqa: E402 (the frame lies one folder up)
+
+
+class Explored(Cli):
+    """In the explore build: one run under a schedule that follows from the seed."""
+
+    def explore(self, seed, *arguments, **environment):
+        return self.run_program("--explore", seed, "--operations", 40, *arguments, program="torture",
+                                env={**os.environ, **environment})
+
+    def test_the_same_seed_is_the_same_run(self):
+        traces = []
+        for seed in range(1, 13):
+            with self.subTest(seed=seed):
+                one, other = self.explore(seed), self.explore(seed)
+                self.assertEqual(one.returncode, 0, one.stderr)
+                self.assertRegex(one.stdout, r"explore: \w+, seed \d+: \d+ points, .* trace [0-9a-f]{16}\n")
+                self.assertEqual(one.stdout, other.stdout)
+                traces.append(one.stdout[-17:])
+        self.assertEqual(len(set(traces)), len(traces))
+
+    def test_a_lost_object_ends_it_with_everybodys_place_and_the_command_that_repeats_it(self):
+        found = self.explore(1, KEEL_DEFECT="marked_object_freed")
+        self.assertEqual(found.returncode, 9, found.stderr)
+        for words in ("FAULT", "explore: found: ", "thread 0 'torture'", "'keel-cycle'",
+                      "--explore 1 --operations 40 --seed 1"):
+            self.assertIn(words, found.stderr)
+
+    def test_what_does_not_apply_is_refused(self):
+        for flag, value in (("--report", "r.json"), ("--duration", "1s"), ("--roots", "conservative")):
+            self.assert_refused(self.run_program("--explore", 1, flag, value, program="torture"), flag, "--explore")
 
 
 class Torture(Cli):
@@ -49,6 +80,7 @@ class Torture(Cli):
         for arguments, words in ((("--collector", "malloc"), ("collector", "malloc")),
                                  (("--warmup", "1s"), ("--warmup",)),
                                  (("--seed", 1 << 63), ("--seed", "[0, 9223372036854775807]")),
+                                 (("--explore", 1), ("--explore", "not an explore build")),
                                  (("--without", "sleep"), ("--without", "'sleep'", "fork")),
                                  (("--giant", "2GiB"), ("--giant", "2GiB", "1GiB"))):
             with self.subTest(arguments=arguments):
