@@ -70,6 +70,29 @@ TEST(Schedules, TheSameSeedIsTheSameRunOfTheCollector) {
   }
 }
 
+// Of a heap small enough, every schedule with one deviation: each search ends by itself and finds nothing;
+// with a barrier that lacks a half it finds the lost object.
+TEST_F(Faults, EveryScheduleOfATinyHeapWithOneDeviationIsMade) {
+  const auto search = [](const char* scenario) {
+    Campaign campaign;
+    campaign.scenario = find_scenario(scenario);
+    campaign.strategy = StrategyKind::kBounded;
+    campaign.most_deviations = 1;
+    return run_campaign(campaign);
+  };
+  for (const char* scenario : {"tiny-stw", "tiny-handshake"}) {
+    const Tally tally = search(scenario);
+    EXPECT_FALSE(tally.found) << tally.what << "; repeat it with: " << tally.replay;
+    EXPECT_EQ(tally.completed_deviations, 1) << scenario;
+    EXPECT_GT(tally.schedules, 300U) << scenario;
+  }
+  set_defect_for_testing(Defect::kHybridWithoutInsertion);
+  const Tally tally = search("tiny-handshake");
+  ASSERT_TRUE(tally.found);
+  EXPECT_NE(tally.what.find("lost object"), std::string::npos) << tally.what;
+  EXPECT_TRUE(tally.replayed) << tally.replay;
+}
+
 TEST(Schedules, NothingIsFoundInAFewOfEveryScenario) {
   for (const Scenario& scenario : scenarios()) {
     Campaign campaign;

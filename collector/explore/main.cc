@@ -12,6 +12,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
 #include "collector/explore/campaign.h"
+#include "collector/explore/defect_hunt.h"
 
 namespace {
 
@@ -31,6 +32,7 @@ struct Options {
   uint64_t switches = 0;
   double minutes = 0;
   bool keep_going = false;
+  double defect_seconds = 0;
 };
 
 void list_scenarios() {
@@ -79,18 +81,25 @@ Campaign campaign_of(const Options& o, const Scenario& scenario, size_t count) {
   campaign.most_schedules = o.schedules;
   campaign.most_switches = o.switches == 0 ? 0 : std::max<uint64_t>(1, o.switches / count);
   campaign.most_ns = static_cast<int64_t>(o.minutes * 60e9 / static_cast<double>(count));
-  if (campaign.most_schedules == 0 && campaign.most_switches == 0 && campaign.most_ns == 0)
-    campaign.most_schedules = 1000;
+  const bool bounded = campaign.most_schedules != 0 || campaign.most_switches != 0 || campaign.most_ns != 0;
+  if (!bounded && campaign.strategy != StrategyKind::kBounded) campaign.most_schedules = 1000;
   campaign.progress = isatty(2) != 0;
   return campaign;
+}
+
+std::string said_of_search(const Tally& t, uint32_t bound) {
+  const std::string done = t.completed_deviations < 0 ? "" : std::to_string(t.completed_deviations);
+  if (done == std::to_string(bound))
+    return "- complete: " + std::to_string(t.schedules) + " schedules, all with up to " + done +
+           " deviations";
+  return done.empty() ? "- not complete" : "- not complete; all with up to " + done + " deviations were made";
 }
 
 void print_row(const Campaign& campaign, const Tally& t) {
   std::string found = "-";
   if (t.found) found = t.what + (t.replayed ? " (replayed)" : "");
   if (!t.found && campaign.strategy == StrategyKind::kBounded)
-    found = t.completed_deviations < 0 ? "- (not complete)"
-                                       : "- (complete up to " + std::to_string(t.completed_deviations) + ")";
+    found = said_of_search(t, campaign.most_deviations);
   std::printf("%-30s %10llu %13llu %14llu %9llu %8.1f  %s\n", campaign.scenario->name,
               static_cast<unsigned long long>(t.schedules), static_cast<unsigned long long>(t.switches),
               static_cast<unsigned long long>(t.points), static_cast<unsigned long long>(t.longest_points),
@@ -108,6 +117,10 @@ int run(const Options& o) {
   if (!o.deviations.empty() && (o.strategy != "exhaustive" || list.size() != 1))
     return fail("option --deviations: needs --strategy exhaustive and one scenario");
   stay_on_one_core();
+  if (o.defect_seconds > 0) {
+    hunt_defects(list, static_cast<int64_t>(o.defect_seconds * 1e9), o.seed);
+    return 0;
+  }
   std::printf("%-30s %10s %13s %14s %9s %8s  %s\n", "scenario", "schedules", "switches", "points", "longest",
               "seconds", "found");
   Tally sum;
@@ -145,7 +158,8 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Runs scenarios of the collector under schedules that a seed chooses: the real code, one thread at a "
       "time.\n"
-      "Without a bound: 1000 schedules of each scenario. Exit status: 0 nothing found, 1 found, 2 bad "
+      "Without a bound: 1000 schedules of each scenario; exhaustive goes on until it is complete. Exit "
+      "status: 0 nothing found, 1 found, 2 bad "
       "input."};
   app.add_flag("--list", o.list, "Lists the scenarios");
   app.add_option("--scenario", o.scenario, "A name of --list, the beginning of some (marking), or all")
@@ -178,6 +192,11 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app.add_flag("--keep-going", o.keep_going, "Goes on with the next scenario when something was found");
+  app.add_option(
+         "--defects", o.defect_seconds,
+         "Instead: puts each seeded defect back (docs/defects.md) and says which schedule found it, within "
+         "so many\nseconds each; exit status 0")
+      ->check(CLI::Range(0.1, 1e5));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

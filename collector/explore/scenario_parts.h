@@ -6,6 +6,7 @@
 namespace keel::explore {
 
 void run_marking(const Variant& variant, uint64_t seed);
+void run_tiny(const Variant& variant, uint64_t seed);
 void run_attach(const Variant& variant, uint64_t seed);
 void run_blocking(const Variant& variant, uint64_t seed);
 void run_fork(const Variant& variant, uint64_t seed);

@@ -47,6 +47,39 @@ void run_marking(const Variant& variant, uint64_t seed) {
   require_empty(heap);
 }
 
+// As little as there can be: one mutator, a handful of objects, one cycle. What a barrier is for happens once
+// each: the last edge to an object is cut while a local holds it, until the cycle is over; and what only a
+// local led to is hidden behind a new node.
+void run_tiny(const Variant& variant, uint64_t) {
+  Heap heap(tiny_heap(variant));
+  MutatorScope scope(heap);
+  Root<Node> top(make_numbered<Node>(1));
+  top->next = make_numbered<Node>(2);
+  top->next->next = make_numbered<Node>(3);
+  PreciseLocal<Node> hidden = make_numbered<Node>(4);
+  keel::Thread collector([&] {
+    name_thread("collects");
+    heap.collect();
+  });
+  // It asks, and the cycle begins, unless a deviation says otherwise.
+  keel::ThisThread::yield();
+  keel::ThisThread::yield();
+  safepoint();
+  const PreciseLocal<Node> held = top->next->next.get();
+  top->next->next = nullptr;
+  safepoint();
+  {
+    PreciseLocal<Node> fresh = make_numbered<Node>(5);
+    fresh->next = hidden.get();
+    hidden = nullptr;
+    top->other = fresh.get();
+  }
+  blocking([&] { collector.join(); });
+  check_node(held.get(), 3, "held by a local");
+  check_node(top->other.get(), 5, "the new node");
+  check_node(top->other->next.get(), 4, "behind the new node");
+}
+
 // Threads come and go while cycles run: each takes what every round has established, and hands in what it
 // holds.
 void run_attach(const Variant& variant, uint64_t seed) {
