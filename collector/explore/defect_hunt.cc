@@ -1,6 +1,7 @@
 // Slices of schedules, scenario after scenario; see defect_hunt.h.
 #include "collector/explore/defect_hunt.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "allocator/base/clock.h"
@@ -10,8 +11,9 @@
 namespace keel::explore {
 namespace {
 
-// Of each scenario before the next one has its turn: every strategy and every set of points is in it.
-constexpr uint64_t kSlice = 48;
+// Schedules of each scenario before the next one has its turn: few at first, so that each has one soon.
+constexpr uint64_t kFirstSlice = 8;
+constexpr uint64_t kLongestSlice = 512;
 
 struct Hunted {
   const Scenario* scenario = nullptr;  // that found it
@@ -21,14 +23,15 @@ struct Hunted {
 
 Hunted hunt(const std::vector<const Scenario*>& list, int64_t end_ns, uint64_t seed) {
   Hunted hunted;
-  for (;; seed += kSlice) {
+  uint64_t slice = kFirstSlice;
+  for (;; seed += slice, slice = std::min(2 * slice, kLongestSlice)) {
     for (const Scenario* scenario : list) {
       const int64_t left_ns = end_ns - now_ns();
       if (left_ns <= 0) return hunted;
       Campaign campaign;
       campaign.scenario = scenario;
       campaign.seed = seed;
-      campaign.most_schedules = kSlice;
+      campaign.most_schedules = slice;
       campaign.most_ns = left_ns;
       hunted.tally = run_campaign(campaign);
       hunted.schedules += hunted.tally.schedules;
@@ -54,7 +57,7 @@ void hunt_defects(const std::vector<const Scenario*>& list, int64_t each_ns, uin
     const bool hit = hunted.scenario != nullptr;
     found += hit ? 1 : 0;
     replayed += hit && hunted.tally.replayed ? 1 : 0;
-    std::printf("%-30s %-28s %10llu %8.1f  %s%s\n", keel::to_string(facts[i].defect).c_str(),
+    std::printf("%-30s %-28s %10llu %8.1f  %.48s%s\n", keel::to_string(facts[i].defect).c_str(),
                 hit ? hunted.scenario->name : "-", static_cast<unsigned long long>(hunted.schedules),
                 static_cast<double>(now_ns() - begin_ns) / 1e9, hit ? hunted.tally.what.c_str() : "-",
                 hunted.tally.replayed ? " (replayed)" : "");
