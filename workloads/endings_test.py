@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -105,6 +106,73 @@ class RandomEnds(Cli):
                     if self.path.exists():  # a second signal may end the writing
                         self.assertFalse(self.assert_valid(command)["complete"])
         print(f"signals: answered within {longest:.2f} s", file=sys.stderr)
+
+    def interrupt(self, command, number, after):
+        """(status, standard output, standard error) of a run that got the signal so many seconds after its start."""
+        self.path.unlink(missing_ok=True)
+        line = [str(BIN / command[0]), *command[1:], "--report", str(self.path)]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(after)
+            process.send_signal(number)
+            begin = time.monotonic()
+            out, err = process.communicate(timeout=60)
+            self.longest = max(self.longest, time.monotonic() - begin)
+        return process.returncode, out, err
+
+    def test_a_signal_ends_the_set_up_of_every_workload(self):
+        """Stores that would take minutes and terabytes: the filling itself looks at the signal."""
+        live, ballast, threads = ("16GiB", "64GiB", "8") if SANITIZED else ("1TiB", "1TiB", "100")
+        many = ["--threads", threads]
+        stores = [
+            ("ballast", "--live", live, *many), ("requests", "--live", live, *many), ("size_mix", "--slots", "100000000", *many),
+            ("big_arrays", "--elements", "10000000", *many), ("graph_churn", "--nodes", "10000000", *many),
+            ("linked_list", "--nodes", "1000000000", *many), ("lru_cache", "--entries", "10000000", *many),
+            ("thread_churn", "--entries", "100000000", *many), ("binary_trees", "--depth", "26"), ("mark_graph", "--nodes", "100000000"),
+            ("maps", "--entries", "1000000000"), ("gogc", "--live", live), ("strings", "--pieces", "1000000", "--piece-bytes", "100000"),
+            ("finalizers", "--tries", "0", "--objects", "10000000"),
+            ("ballast", "--ballast", ballast, "--live", live, "--debug", "checkmark", "--threads", "32", "--periodic", "10ms"),
+        ]
+        stores += [(*store, "--collector", "malloc") for store in stores[:8] if store[0] != "graph_churn"]
+        self.longest = 0.0
+        by_themselves = ended = 0
+        for store in stores:
+            number = self.random.choice((signal.SIGINT, signal.SIGTERM))
+            transitions = [] if "malloc" in store else ["--transitions", self.random.choice(("stw", "handshake"))]
+            command = [*store, *transitions]
+            with self.subTest(command=" ".join(command), seed=SEED):
+                status, out, _ = self.interrupt(command, number, self.random.uniform(0.05, 0.4))
+                if status == -number:  # before there was a run
+                    continue
+                self.assertEqual(status, 128 + number)
+                report = self.assert_valid(command)
+                self.assertFalse(report["complete"])
+                self.assertEqual(report["run"]["signal"], number)
+                self.assertNotIn("self_check", report["workload"], "half a store is not checked")
+                if command[0] not in ("maps", "finalizers"):  # they measure how long the filling takes
+                    self.assertNotIn("measured", report["run"])
+                ended += 1
+                by_themselves += "stopped by signal" in out
+        print(f"signals in set-up: {by_themselves} of {ended} runs came back by themselves, all within {self.longest:.2f} s", file=sys.stderr)
+        self.assertGreater(by_themselves, 0)
+
+    def test_a_set_up_that_needs_more_memory_than_there_is_says_so(self):
+        twice = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for command, flag in ((("size_mix", "--slots", str(twice // 4800 // 4), "--threads", "4"), "--slots"), (("requests", "--live", str(twice)), "--live"),
+                              (("binary_trees", "--depth", "26", "--gogc", "1000000"), "--depth"),
+                              (("mark_graph", "--nodes", str(min(4_000_000_000, twice // 24))), "--nodes"),
+                              (("maps", "--form", "int-int", "--entries", str(min(1_000_000_000, twice // 16)), "--gogc", "1000"), "--entries"),
+                              (("gogc", "--live", str(twice)), "--live"), (("ballast", "--live", str(twice)), "--live")):
+            with self.subTest(command=" ".join(command)):
+                with subprocess.Popen([str(BIN / command[0]), *command[1:], "--quiet"], stderr=subprocess.PIPE, text=True) as process:
+                    patience = threading.Timer(30, process.kill)  # it would fill the machine
+                    patience.start()
+                    line = process.stderr.readline()
+                    patience.cancel()
+                    process.send_signal(signal.SIGINT)
+                    rest = process.stderr.read()
+                    self.assertEqual(process.wait(60), 130)
+                self.assertRegex(line, rf"^{command[0]}: note: this will need about \S+ \S+ of memory .*, \S+ \S+ are available; less of {flag}")
+                self.assertEqual(rest, "")
 
     def test_a_run_out_of_memory_leaves_a_valid_report(self):
         for _ in self.rounds(10):

@@ -24,6 +24,7 @@
 #include "workloads/ballast/store.h"
 #include "workloads/common/keys.h"
 #include "workloads/common/session.h"
+#include "workloads/common/set_up.h"
 
 namespace keel {
 
@@ -72,7 +73,7 @@ class BallastWorkload {
     }
     const int status = session_.finish([&](nlohmann::json& out) {
       runtime->sections(out);
-      out["results"] = results();
+      if (!cut_short_) out["results"] = results();
       out["run"]["operations"] = total_requests();
     });
     return status;
@@ -110,9 +111,11 @@ class BallastWorkload {
       session_.fail_out_of_memory(e.what());
       return;
     }
+    SetUp set_up(session_, workers_.size());
+    set_up.expect({settings_.live_bytes, "--live"});
     for (size_t t = 0; t < workers_.size(); ++t) {
       try {
-        workers_[t]->thread = ::keel::Thread([this, t, &runtime] { serve(t, runtime); });
+        workers_[t]->thread = ::keel::Thread([&, t] { serve(t, runtime, set_up); });
       } catch (const std::system_error& e) {
         session_.fail_out_of_memory("no thread for mutator " + std::to_string(t) + " of " +
                                     std::to_string(workers_.size()) + ": " + e.code().message());
@@ -120,24 +123,37 @@ class BallastWorkload {
         finished_.fetch_add(1, std::memory_order_relaxed);
       }
     }
-    B::blocking([this] { ready_.wait(); });
-    runtime.free_os_memory();
-    session_.recorder().note_rss_start();
-    B::blocking([&] { drive(); });
+    B::blocking([&] { set_up.wait(ready_); });
+    // relaxed [session.stop]: who was cut short saw the flag before it counted the latch down. What is half a
+    // store is not served from, nor checked.
+    cut_short_ = session_.stop_requested();
+    if (cut_short_) {
+      go_.count_down();  // they see the stop flag and leave
+    } else {
+      measure(runtime);
+    }
     B::blocking([&] {
       for (auto& worker : workers_) {
         if (worker->thread.joinable()) worker->thread.join();
       }
     });
-    runtime.free_os_memory();
-    session_.recorder().note_rss_end();
-    check();
+    if (!cut_short_) {
+      runtime.free_os_memory();
+      session_.recorder().note_rss_end();
+      check();
+    }
     for (auto& worker : workers_) {
       session_.recorder().add_latency(worker->latency);
       if (worker->store) worker->store->drop();
     }
     ballast.reset();
     for (auto& worker : workers_) worker->store.reset();
+  }
+
+  void measure(Runtime& runtime) {
+    runtime.free_os_memory();
+    session_.recorder().note_rss_start();
+    B::blocking([&] { drive(); });
   }
 
   // The main thread while the others serve: the clock.
@@ -167,7 +183,7 @@ class BallastWorkload {
     recorder.end_measured();
   }
 
-  void serve(size_t t, Runtime& runtime) {
+  void serve(size_t t, Runtime& runtime, SetUp& set_up) {
     const std::string name = "mutator-" + std::to_string(t);
     if (options_.pin) {
       const std::vector<int> cores = affinity_cores();
@@ -176,7 +192,7 @@ class BallastWorkload {
     bool counted = false;
     try {
       typename B::Thread scope(runtime, name);
-      build(t);
+      build(t, set_up);
       counted = true;
       ready_.count_down();
       B::blocking([this] { go_.wait(); });
@@ -204,15 +220,17 @@ class BallastWorkload {
   }
 
   // Shard t: every threads-th key, until its share of the live bytes is reached.
-  void build(size_t t) {
+  void build(size_t t, SetUp& set_up) {
     Worker& worker = *workers_[t];
     const uint64_t share = settings_.live_bytes / workers_.size();
     uint64_t key_bytes = 0;
     for (const std::string& key : keys_.keys) key_bytes += key.size();
     const uint64_t each = Store<B>::entry_bytes(key_bytes / keys_.keys.size()) + 2 * sizeof(void*);
-    worker.store = std::make_unique<Store<B>>(std::max<uint64_t>(1, share / each));
+    const uint64_t entries = std::max<uint64_t>(1, share / each);  // about
+    worker.store = std::make_unique<Store<B>>(entries);
     for (uint64_t i = t; worker.store->entries() == 0 || worker.store->live_bytes() < share;
          i += workers_.size()) {
+      if (!set_up.next(t, worker.store->entries(), entries)) return;
       worker.store->insert(key_at(i, worker.scratch));
     }
   }
@@ -354,6 +372,7 @@ class BallastWorkload {
   std::atomic<bool> damaged_{false};
   std::atomic<size_t> finished_{0};
   std::atomic<int64_t> measure_from_ns_{0};
+  bool cut_short_ = false;  // in set-up
   uint64_t entries_ = 0;
   uint64_t replaced_ = 0;
   uint64_t live_bytes_ = 0;

@@ -38,21 +38,30 @@ class BigArrays {
   using Settings = ArraySettings;
   static constexpr const char* kNoMalloc = nullptr;
 
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    const uint64_t each = s.elements / s.chunks;
+    const uint64_t chunk = B::array_bytes(each * sizeof(void*)) + each * B::slot_bytes(sizeof(Item));
+    return {static_cast<uint64_t>(options.threads) * s.chunks * chunk,
+            "--elements or --threads (elements are of each thread)"};
+  }
+
   BigArrays(const CommonOptions& options, const Settings& settings)
       : settings_(settings), seed_(options.seed), each_(settings.elements / settings.chunks) {}
 
   class Thread {
    public:
-    Thread(BigArrays& work, size_t t) : work_(work), rng_(work.seed_ * 0x10001 + t) {
-      chunks_.reset(B::template make_array<ChunkSlot<B>>(work.settings_.chunks));
-      for (uint64_t c = 0; c < work.settings_.chunks; ++c) {
+    Thread(BigArrays& work, size_t t, SetUp& set_up) : work_(work), rng_(work.seed_ * 0x10001 + t) {
+      const uint64_t chunks = work.settings_.chunks;
+      chunks_.reset(B::template make_array<ChunkSlot<B>>(chunks));
+      for (uint64_t c = 0; c < chunks && !set_up.stopped(); ++c) {
         chunks_.get()[c].items = B::template make_array<ItemSlot<B>>(work.each_);
-        for (uint64_t i = 0; i < work.each_; ++i) put(chunk(c), i);
+        for (uint64_t i = 0; i < work.each_ && set_up.next(t, c * work.each_ + i, chunks * work.each_); ++i)
+          put(chunk(c), i);
       }
     }
     ~Thread() {
       if constexpr (B::kFrees) {
-        for (uint64_t c = 0; c < work_.settings_.chunks; ++c) {
+        for (uint64_t c = 0; c < work_.settings_.chunks && chunk(c) != nullptr; ++c) {
           for (uint64_t i = 0; i < work_.each_; ++i) B::release(chunk(c)[i].item.get());
           B::release(chunk(c));
         }

@@ -33,17 +33,24 @@ class BinaryTrees {
   using Node = TreeNode<B>;
   static constexpr const char* kNoMalloc = nullptr;
 
-  BinaryTrees(const CommonOptions& options, const Settings& settings)
-      : threads_(static_cast<uint64_t>(options.threads)),
-        depth_(std::max<uint64_t>(kLeastDepth + 2, settings.depth)) {
-    typename B::template Local<Node> tree = make_tree<B, Node>(depth_);
+  /// The long-lived tree beside the stretch tree.
+  static Footprint footprint(const CommonOptions&, const Settings& s) {
+    const uint64_t depth = depth_of(s);
+    return {(tree_size(depth) + tree_size(depth + 1)) * B::slot_bytes(sizeof(Node)), "--depth"};
+  }
+
+  BinaryTrees(const CommonOptions& options, const Settings& settings, SetUp& set_up)
+      : threads_(static_cast<uint64_t>(options.threads)), depth_(depth_of(settings)) {
+    uint64_t made = 0;
+    typename B::template Local<Node> tree =
+        make_tree_while<B, Node>(depth_, [&] { return set_up.next_alone(made++, tree_size(depth_)); });
     long_lived_.reset(static_cast<Node*>(tree));
   }
   ~BinaryTrees() { release_tree<B>(long_lived_.get()); }
 
   class Thread {
    public:
-    Thread(BinaryTrees& work, size_t t) : work_(work), t_(t) {}
+    Thread(BinaryTrees& work, size_t t, SetUp&) : work_(work), t_(t) {}
     void operation() {
       if (t_ == 0) {
         typename B::template Local<Node> tree = make_tree<B, Node>(work_.depth_ + 1);
@@ -82,6 +89,8 @@ class BinaryTrees {
   }
 
  private:
+  static uint64_t depth_of(const Settings& s) { return std::max<uint64_t>(kLeastDepth + 2, s.depth); }
+
   const uint64_t threads_;
   const uint64_t depth_;
   typename B::template Root<Node> long_lived_;

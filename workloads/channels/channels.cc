@@ -91,6 +91,8 @@ class ChannelRun {
       try {
         if (options_.ballast_bytes != 0)
           ballast.reset(static_cast<unsigned char*>(B::make_bytes(options_.ballast_bytes)));
+        const uint64_t element = 2 * B::slot_bytes(settings_.object_bytes) + sizeof(void*);
+        SetUp(session_, 1).expect({settings_.capacity * element, "--capacity or --object-bytes"});
         Channel<B, Parcel<B>> channel(settings_.capacity);
         session_.recorder().note_rss_start();
         session_.recorder().begin_measured();

@@ -3,15 +3,20 @@
 // A workload is a class template over a backend with
 //   using Backend; using Settings;
 //   static constexpr const char* kNoMalloc     why malloc cannot run it, or null
-//   Work([Runtime&,] const CommonOptions&, const Settings&)   on the main thread, attached: what all threads
-//   share class Thread { Thread(Work&, size_t t); void operation(); }   built, used on its own thread,
-//   attached;
-//                                    optional: int64_t due_ns(), when the next operation should begin
+//   Work([Runtime&,] const CommonOptions&, const Settings& [, SetUp&])
+//                                               on the main thread, attached: what all threads share
+//   static Footprint footprint(const CommonOptions&, const Settings&)
+//                                               optional: its live data, see set_up.h
+//   class Thread { Thread(Work&, size_t t, SetUp&); void operation(); }
+//                                               built, used on its own thread, attached; asks
+//                                               set_up.next(t, ...) before each piece of what it fills
+//                                               optional: int64_t due_ns(), when the next operation should
+//                                               begin
 //   void check(threads, Verdict&)               on the main thread, attached, when all have stopped
 //   nlohmann::json results(threads)             what it alone measures; after check()
 // The service gives it threads, warm-up, the measured part by time or by operations, closed or open loop,
 // latencies, the ballast, memory before and after, and the report. Out of memory anywhere ends the run with
-// what the collector said.
+// what the collector said. A signal ends set-up where it is: no operation, no check, no results then.
 #pragma once
 
 #include <atomic>
@@ -27,6 +32,7 @@
 #include "reports/api/log_histogram.h"
 #include "workloads/backends/heap_backend.h"
 #include "workloads/common/session.h"
+#include "workloads/common/set_up.h"
 
 namespace keel {
 
@@ -94,14 +100,17 @@ class Service {
     if (options_.ballast_bytes != 0) {
       ballast.reset(static_cast<unsigned char*>(B::make_bytes(options_.ballast_bytes)));
     }
-    Work work = make_work(runtime);
+    SetUp set_up(session_, workers_.size());
+    if constexpr (requires { Work::footprint(options_, settings_); })
+      set_up.expect(Work::footprint(options_, settings_));
+    Work work = make_work(runtime, set_up);
     for (size_t t = 0; t < workers_.size(); ++t) {
       workers_[t] = std::make_unique<Worker>();
       workers_[t]->requests = &session_.recorder().request_log();
     }
     for (size_t t = 0; t < workers_.size(); ++t) {
       try {
-        workers_[t]->system_thread = ::keel::Thread([this, t, &work, &runtime] { serve(t, work, runtime); });
+        workers_[t]->system_thread = ::keel::Thread([&, t] { serve(t, work, runtime, set_up); });
       } catch (const std::system_error& e) {
         session_.fail_out_of_memory("no thread for mutator " + std::to_string(t) + " of " +
                                     std::to_string(workers_.size()) + ": " + e.code().message());
@@ -109,25 +118,44 @@ class Service {
         finished_.fetch_add(1, std::memory_order_relaxed);
       }
     }
-    B::blocking([this] { ready_.wait(); });
+    B::blocking([&] { set_up.wait(ready_); });
+    // relaxed [session.stop]: who was cut short saw the flag before it counted the latch down.
+    const bool cut_short = session_.stop_requested();
+    if (cut_short) {
+      go_.count_down();  // they see the stop flag and leave
+    } else {
+      measure(runtime);
+    }
+    join();
+    if (!cut_short) {
+      runtime.free_os_memory();
+      session_.recorder().note_rss_end();
+      conclude(work);
+    }
+    for (auto& worker : workers_) worker->thread.reset();
+    ballast.reset();
+  }
+
+  void measure(Runtime& runtime) {
     runtime.free_os_memory();
     session_.recorder().note_rss_start();
     B::blocking([&] { drive(); });
+  }
+
+  void join() {
     B::blocking([&] {
       for (auto& worker : workers_) {
         if (worker->system_thread.joinable()) worker->system_thread.join();
       }
     });
-    runtime.free_os_memory();
-    session_.recorder().note_rss_end();
-    conclude(work);
-    for (auto& worker : workers_) worker->thread.reset();
-    ballast.reset();
   }
 
-  Work make_work(Runtime& runtime) {
-    if constexpr (std::is_constructible_v<Work, Runtime&, const CommonOptions&,
-                                          const typename Work::Settings&>) {
+  Work make_work(Runtime& runtime, SetUp& set_up) {
+    if constexpr (std::is_constructible_v<Work, const CommonOptions&, const typename Work::Settings&,
+                                          SetUp&>) {
+      return Work(options_, settings_, set_up);
+    } else if constexpr (std::is_constructible_v<Work, Runtime&, const CommonOptions&,
+                                                 const typename Work::Settings&>) {
       return Work(runtime, options_, settings_);
     } else {
       return Work(options_, settings_);
@@ -174,7 +202,7 @@ class Service {
     recorder.end_measured();
   }
 
-  void serve(size_t t, Work& work, Runtime& runtime) {
+  void serve(size_t t, Work& work, Runtime& runtime, SetUp& set_up) {
     const std::string name = "mutator-" + std::to_string(t);
     if (options_.pin) {
       const std::vector<int> cores = affinity_cores();
@@ -183,7 +211,7 @@ class Service {
     bool counted = false;
     try {
       typename B::Thread scope(runtime, name);
-      workers_[t]->thread = std::make_unique<Thread>(work, t);
+      workers_[t]->thread = std::make_unique<Thread>(work, t, set_up);
       counted = true;
       ready_.count_down();
       B::blocking([this] { go_.wait(); });

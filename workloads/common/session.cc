@@ -25,6 +25,7 @@ constexpr int64_t kGraceNs = 5 * kSecond;
 // A workload that was asked to stop has so long to come back and write the full report: the program is gone
 // within two seconds, whatever it was at. The rest is for building and writing the report.
 constexpr int64_t kStopGraceNs = kSecond;
+constexpr int64_t kProgressNs = 20'000'000;
 
 nlohmann::json workload_json(const std::string& name, const CommonOptions& o) {
   return {{"name", name}, {"arguments", o.arguments}, {"seed", o.seed}, {"threads", o.threads}};
@@ -72,6 +73,7 @@ Session::Session(std::string workload, const CommonOptions& options) try
     : workload_(std::move(workload)),
       pid_(getpid()),
       options_(options),
+      shows_progress_(options.progress && !options.quiet && isatty(STDERR_FILENO) != 0),
       recorder_(recorder_options(workload_, options)) {
   if (options.cores > 0) {
     // Before any thread exists: all of them inherit it, and the collector sizes itself by it.
@@ -227,20 +229,27 @@ void Session::draw(double share, const std::string& what) {
   drawn_ = true;
 }
 
-void Session::clear_progress() {
+void Session::show_progress(double share, const std::string& what) {
+  if (!shows_progress_) return;
+  const int64_t now = now_ns();
+  if (now - drawn_ns_ < kProgressNs) return;
+  drawn_ns_ = now;
+  draw(share, what);
+}
+
+void Session::end_progress() {
   if (drawn_) std::fprintf(stderr, "\r\033[K");
   drawn_ = false;
 }
 
 void Session::wait(const std::function<bool()>& done, const std::function<double()>& share,
                    const std::string& what) {
-  const bool show = options_.progress && !options_.quiet && isatty(STDERR_FILENO) != 0;
   while (!stop_requested() && !done()) {
-    if (show) draw(share(), what);
-    timespec pause{0, 20'000'000};
+    if (shows_progress_) draw(share(), what);
+    timespec pause{0, kProgressNs};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
   }
-  clear_progress();
+  end_progress();
 }
 
 int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {

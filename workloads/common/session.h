@@ -38,6 +38,14 @@ class Session {
 
   void set_self_check(bool passed, const std::string& detail);
 
+  [[nodiscard]] const std::string& workload() const { return workload_; }
+
+  /// A progress bar is wanted, and there is a terminal for it.
+  [[nodiscard]] bool shows_progress() const { return shows_progress_; }
+  /// Draws it, some 50 times a second and not more often, if it is wanted. Threads: the main one.
+  void show_progress(double share, const std::string& what);
+  void end_progress();
+
   /// Sleeps until `done()` or the stop flag, drawing the progress bar. `share()` in [0, 1].
   void wait(const std::function<bool()>& done, const std::function<double()>& share, const std::string& what);
 
@@ -56,11 +64,11 @@ class Session {
   bool note_written(const char* what, const Result<bool>& written) const;
   nlohmann::json build(bool complete);
   void draw(double share, const std::string& what);
-  void clear_progress();
 
   const std::string workload_;
   const int pid_;  // a child after fork() writes no report
   const CommonOptions options_;
+  const bool shows_progress_;
   RunRecorder recorder_;
   std::atomic<bool> stop_{false};
   std::atomic<int> signal_{0};  // relaxed [session.stop]
@@ -73,6 +81,7 @@ class Session {
   std::string self_check_detail_;
   std::string error_;
   bool drawn_ = false;
+  int64_t drawn_ns_ = 0;
   std::atomic<bool> finished_{false};
   sigset_t watched_{};
   Thread signals_;

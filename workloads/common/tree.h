@@ -21,6 +21,18 @@ typename B::template Local<Node> make_tree(uint64_t depth) {
   return node;
 }
 
+/// make_tree(), cut short: a subtree is a leaf once `next()`, asked before each node, says false.
+template <typename B, typename Node, typename Next>
+typename B::template Local<Node> make_tree_while(uint64_t depth, Next&& next) {
+  if (!next() || depth == 0) return B::template make<Node>();
+  typename B::template Local<Node> left = make_tree_while<B, Node>(depth - 1, next);
+  typename B::template Local<Node> right = make_tree_while<B, Node>(depth - 1, next);
+  typename B::template Local<Node> node = B::template make<Node>();
+  node->left = static_cast<Node*>(left);
+  node->right = static_cast<Node*>(right);
+  return node;
+}
+
 /// Top-down, below a node that the caller keeps.
 template <typename B, typename Node>
 void populate(Node* node, uint64_t depth) {

@@ -26,6 +26,7 @@
 #include "reports/api/log_histogram.h"
 #include "workloads/common/options.h"
 #include "workloads/common/session.h"
+#include "workloads/common/set_up.h"
 #include "workloads/common/wipe_stack.h"
 #ifdef KEEL_FOR_BOEHM
 #include "workloads/finalizers/boehm_ends.h"
@@ -39,6 +40,8 @@ namespace {
 using namespace keel;
 
 constexpr int64_t kPatienceNs = 60'000'000'000;
+// About what an object with a finalizer takes beside itself.
+constexpr uint64_t kRecordBytes = 48;
 
 struct File {
   [[maybe_unused]] static constexpr bool kNoPointers = true;  // for Boehm
@@ -138,13 +141,19 @@ struct Waits {
 
 /// Objects that become unreachable together: how many finalizers run a second, and from the collection that
 /// found one unreachable to its run.
+/// Null if the run was to stop meanwhile.
 template <typename Ends>
-nlohmann::json throughput(typename Ends::Runtime& runtime, uint64_t objects, const char* kind, Waits& waits) {
+nlohmann::json throughput(Session& session, typename Ends::Runtime& runtime, uint64_t objects,
+                          const char* kind, Waits& waits) {
   using B = typename Ends::Backend;
+  SetUp set_up(session, 1);
+  // Each has its record beside it.
+  set_up.expect(
+      {objects * (B::slot_bytes(sizeof(File)) + sizeof(FileSlot<B>)), "--objects", objects * kRecordBytes});
   // Held until all are there: a collection on the way would finalize some before the clock runs.
   typename B::template Root<FileSlot<B>> held;
   held.reset(B::template make_array<FileSlot<B>>(objects));
-  for (uint64_t i = 0; i < objects; ++i) {
+  for (uint64_t i = 0; i < objects && set_up.next_alone(i, objects); ++i) {
     typename B::template Local<File> file = B::template make<File>();
     held.get()[i].file = static_cast<File*>(file);
     Ends::template set_finalizer<File>(
@@ -157,6 +166,7 @@ nlohmann::json throughput(typename Ends::Runtime& runtime, uint64_t objects, con
   }
   held.reset();
   wipe_stack();
+  if (set_up.stopped()) return {};
   waits.begin_ns = now_ns();
   runtime.collect();
   Ends::run_finalizers(runtime, kPatienceNs);
@@ -169,32 +179,34 @@ nlohmann::json throughput(typename Ends::Runtime& runtime, uint64_t objects, con
 
 /// Nanoseconds an object, from its allocation to the end of its last collection.
 template <typename Ends, typename Attach>
-double cost_ns(typename Ends::Runtime& runtime, uint64_t objects, Attach&& attach) {
+double cost_ns(const Session& session, typename Ends::Runtime& runtime, uint64_t objects, Attach&& attach) {
   using B = typename Ends::Backend;
   const int64_t begin = now_ns();
-  for (uint64_t i = 0; i < objects; ++i) {
+  for (uint64_t i = 0; i < objects && !session.stop_requested(); ++i) {
     typename B::template Local<File> file = B::template make<File>();
     attach(static_cast<File*>(file));
   }
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 2 && !session.stop_requested(); ++i) {
     runtime.collect();
     Ends::run_finalizers(runtime, kPatienceNs);
   }
   return static_cast<double>(now_ns() - begin) / static_cast<double>(objects);
 }
 
-/// Round after round, each kind once a round, so that drift hits all alike: every figure, in its order.
+/// Round after round, each kind once a round, so that drift hits all alike: every figure, in its order. Null
+/// if the run was to stop meanwhile.
 template <typename Ends>
-nlohmann::json costs(typename Ends::Runtime& runtime, const Settings& settings) {
+nlohmann::json costs(const Session& session, typename Ends::Runtime& runtime, const Settings& settings) {
   nlohmann::json cost;
-  for (uint64_t round = 0; round < settings.rounds; ++round) {
-    cost["none"].push_back(cost_ns<Ends>(runtime, settings.objects, [](File*) {}));
+  for (uint64_t round = 0; round < settings.rounds && !session.stop_requested(); ++round) {
+    cost["none"].push_back(cost_ns<Ends>(session, runtime, settings.objects, [](File*) {}));
     for (const char* what : Ends::kAttachments) {
       typename Ends::template Attacher<File> attacher(what, settings.objects);
-      cost[what].push_back(cost_ns<Ends>(runtime, settings.objects, [&](File* f) { attacher.attach(f); }));
+      cost[what].push_back(
+          cost_ns<Ends>(session, runtime, settings.objects, [&](File* f) { attacher.attach(f); }));
     }
   }
-  return cost;
+  return session.stop_requested() ? nlohmann::json() : cost;
 }
 
 template <typename Ends>
@@ -219,13 +231,16 @@ int run_on(const CommonOptions& options, const Settings& settings) {
     }
     for (size_t i = 0; i < waits.size() && !session.stop_requested(); ++i) {
       const char* kind = Ends::kFinalizers[i];
-      rates[kind] = throughput<Ends>(runtime, settings.objects, kind, waits[i]);
+      const nlohmann::json rate = throughput<Ends>(session, runtime, settings.objects, kind, waits[i]);
+      if (!rate.is_null()) rates[kind] = rate;
     }
-    if (!session.stop_requested()) cost = costs<Ends>(runtime, settings);
+    if (!session.stop_requested()) cost = costs<Ends>(session, runtime, settings);
     session.recorder().end_measured();
-    wipe_stack();
-    runtime.collect();
-    Ends::run_finalizers(runtime, kPatienceNs);
+    if (!session.stop_requested()) {
+      wipe_stack();
+      runtime.collect();
+      Ends::run_finalizers(runtime, kPatienceNs);
+    }
   } catch (const std::bad_alloc& e) {
     session.fail_out_of_memory(e.what());
   } catch (const std::system_error& e) {
@@ -233,10 +248,11 @@ int run_on(const CommonOptions& options, const Settings& settings) {
   }
   const bool precise = options.heap.roots == Roots::kPrecise;
   const uint64_t hazards = reads.bad + reads.wrong_file;
-  session.set_self_check(hazards == 0 || (!settings.keep_alive && !precise),
-                         std::to_string(reads.good) + " good reads, " + std::to_string(reads.bad) +
-                             " of a closed descriptor, " + std::to_string(reads.wrong_file) +
-                             " of another file");
+  if (!session.stop_requested() || reads.good + hazards != 0)
+    session.set_self_check(hazards == 0 || (!settings.keep_alive && !precise),
+                           std::to_string(reads.good) + " good reads, " + std::to_string(reads.bad) +
+                               " of a closed descriptor, " + std::to_string(reads.wrong_file) +
+                               " of another file");
   if (!options.quiet && options.report_path != "-") {
     std::printf(
         "finalizers: keep-alive %s: %llu good reads, %llu of a closed descriptor (EBADF), %llu of another "

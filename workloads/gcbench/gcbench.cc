@@ -5,6 +5,8 @@
 // and dropped at once; a long-lived tree and an array of 500,000 doubles; then, for depth 4, 6, ... N, as
 // many trees as make twice the stretch tree's nodes, built top-down and bottom-up. Live bytes while the loops
 // run: the long-lived tree and the array.
+#include <algorithm>
+
 #include "allocator/base/rng.h"
 #include "workloads/common/dispatch.h"
 #include "workloads/common/tree.h"
@@ -38,9 +40,17 @@ class GcBench {
 
   GcBench(const CommonOptions&, const Settings& settings) : settings_(settings) {}
 
+  /// The stretch tree, or what is there later with the largest short-lived one.
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    const uint64_t node = B::slot_bytes(sizeof(Node));
+    const uint64_t later = 2 * tree_size(s.depth) * node + B::array_bytes(kArraySize * sizeof(double));
+    return {static_cast<uint64_t>(options.threads) * std::max(tree_size(s.depth + 2) * node, later),
+            "--depth or --threads (trees are of each thread)"};
+  }
+
   class Thread {
    public:
-    Thread(GcBench& work, size_t) : depth_(work.settings_.depth) {}
+    Thread(GcBench& work, size_t, SetUp&) : depth_(work.settings_.depth) {}
     void operation() {
       stretch();
       typename B::template Local<Node> long_lived = B::template make<Node>();

@@ -60,33 +60,24 @@ class GogcRun {
     {
       typename B::Thread scope(runtime, "main");
       typename B::template Root<unsigned char> ballast;
-      std::vector<typename B::template Root<ChainSlot<B>>> tables(threads());
+      Tables tables(threads());
       try {
         if (options_.ballast_bytes != 0)
           ballast.reset(static_cast<unsigned char*>(B::make_bytes(options_.ballast_bytes)));
-        for (auto& table : tables) fill(table);
-        session_.recorder().note_rss_start();
-        session_.recorder().begin_measured();
-        for (const int64_t percent : percents_) {
-          if (session_.stop_requested()) break;
-          parts_.push_back(std::make_unique<PartResult>());
-          run_part(runtime, percent, tables, *parts_.back());
-        }
-        session_.recorder().end_measured();
-        for (auto& table : tables) {
-          for (uint64_t i = 0; i < entries_; ++i)
-            damaged_ = damaged_ || !chain_is_whole(table.get()[i].head.get(), kKept, i);
-        }
+        fill_all(tables);
+        if (!session_.stop_requested()) measure_all(runtime, tables);
       } catch (const std::bad_alloc& e) {
         session_.fail_out_of_memory(e.what());
       }
     }
-    session_.set_self_check(
-        !damaged_, damaged_ ? "an entry or a response is damaged" : "every entry intact under every GOGC");
+    if (damaged_ || !session_.stop_requested()) {
+      session_.set_self_check(
+          !damaged_, damaged_ ? "an entry or a response is damaged" : "every entry intact under every GOGC");
+    }
     if (!options_.quiet && options_.report_path != "-") print();
     return session_.finish([&](nlohmann::json& out) {
       runtime.sections(out);
-      out["results"] = results();
+      if (!parts_.empty()) out["results"] = results();
       uint64_t requests = 0;
       for (const auto& part : parts_) requests += part->requests;
       out["run"]["operations"] = requests;
@@ -94,18 +85,56 @@ class GogcRun {
   }
 
  private:
+  using Tables = std::vector<typename B::template Root<ChainSlot<B>>>;
+
+  void measure_all(typename B::Runtime& runtime, Tables& tables) {
+    session_.recorder().note_rss_start();
+    session_.recorder().begin_measured();
+    for (const int64_t percent : percents_) {
+      if (session_.stop_requested()) break;
+      parts_.push_back(std::make_unique<PartResult>());
+      run_part(runtime, percent, tables, *parts_.back());
+    }
+    session_.recorder().end_measured();
+    for (auto& table : tables) {
+      for (uint64_t i = 0; i < entries_ && !session_.stop_requested(); ++i)
+        damaged_ = damaged_ || !chain_is_whole(table.get()[i].head.get(), kKept, i);
+    }
+  }
+
   [[nodiscard]] uint64_t threads() const { return static_cast<uint64_t>(options_.threads); }
 
-  void fill(typename B::template Root<ChainSlot<B>>& table) {
+  [[nodiscard]] uint64_t live_bytes() const {
+    return threads() *
+           (entries_ * kKept * B::slot_bytes(kObjectBytes) + B::array_bytes(entries_ * sizeof(void*)));
+  }
+
+  // What the widest of the percentages will need is what the run will need.
+  void expect(const SetUp& set_up) const {
+    CommonOptions widest = options_;
+    widest.heap.gogc_percent = *std::max_element(percents_.begin(), percents_.end());
+    const bool off = std::find(percents_.begin(), percents_.end(), HeapConfig::kGogcOff) != percents_.end();
+    const Footprint footprint{live_bytes(), "--live or --percents"};
+    const Footprint uncollected{live_bytes() + settings_.off_bytes, "--live or --off-allocates"};
+    const bool more = off && uncollected.live_bytes > needed_bytes(widest, footprint);
+    if (more) widest.heap.gogc_percent = HeapConfig::kGogcOff;
+    set_up.expect(more ? uncollected : footprint, widest);
+  }
+
+  void fill_all(Tables& tables) {
+    SetUp set_up(session_, 1);
+    expect(set_up);
+    for (size_t t = 0; t < tables.size(); ++t) fill(set_up, t, tables[t]);
+  }
+  void fill(SetUp& set_up, size_t t, typename B::template Root<ChainSlot<B>>& table) {
     table.reset(B::template make_array<ChainSlot<B>>(entries_));
-    for (uint64_t i = 0; i < entries_; ++i) {
+    for (uint64_t i = 0; i < entries_ && set_up.next_alone(t * entries_ + i, threads() * entries_); ++i) {
       typename B::template Local<Link<B>> entry = make_chain<B>(kKept, kObjectBytes, i);
       table.get()[i].head = static_cast<Link<B>*>(entry);
     }
   }
 
-  void run_part(typename B::Runtime& runtime, int64_t percent,
-                std::vector<typename B::template Root<ChainSlot<B>>>& tables, PartResult& part) {
+  void run_part(typename B::Runtime& runtime, int64_t percent, Tables& tables, PartResult& part) {
     Heap& heap = runtime.heap();
     heap.set_gc_percent(percent);
     heap.collect();
@@ -231,9 +260,7 @@ class GogcRun {
       part["gogc"] = p->percent == HeapConfig::kGogcOff ? nlohmann::json("off") : nlohmann::json(p->percent);
       parts.push_back(std::move(part));
     }
-    nlohmann::json out{{"parts", parts},
-                       {"live_bytes", threads() * (entries_ * kKept * B::slot_bytes(kObjectBytes) +
-                                                   B::array_bytes(entries_ * sizeof(void*)))}};
+    nlohmann::json out{{"parts", parts}, {"live_bytes", live_bytes()}};
     if (const auto s = slope()) out["slope"] = *s;
     return out;
   }

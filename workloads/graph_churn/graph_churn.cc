@@ -41,15 +41,24 @@ class GraphChurn {
   static constexpr const char* kNoMalloc =
       "nobody knows when a node dies: only a collector can run graph_churn";
 
+  /// At least: what hangs on old edges comes on top.
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    const uint64_t each = B::slot_bytes(sizeof(Node)) + sizeof(void*);
+    return {static_cast<uint64_t>(options.threads) * s.nodes * each,
+            "--nodes or --threads (nodes are of each thread)"};
+  }
+
   GraphChurn(const CommonOptions& options, const Settings& settings)
       : settings_(settings), seed_(options.seed) {}
 
   class Thread {
    public:
-    Thread(GraphChurn& work, size_t t) : work_(work), rng_(work.seed_ * 0x10001 + t) {
-      table_.reset(B::template make_array<ChurnSlot<B>>(work.settings_.nodes));
-      for (uint64_t i = 0; i < work.settings_.nodes; ++i) renew(i);
-      for (uint64_t i = 0; i < work.settings_.nodes; ++i) node(i)->edges[rng_.below(kEdges)] = node(random());
+    Thread(GraphChurn& work, size_t t, SetUp& set_up) : work_(work), rng_(work.seed_ * 0x10001 + t) {
+      const uint64_t nodes = work.settings_.nodes;
+      table_.reset(B::template make_array<ChurnSlot<B>>(nodes));
+      for (uint64_t i = 0; i < nodes && set_up.next(t, i, 2 * nodes); ++i) renew(i);
+      for (uint64_t i = 0; i < nodes && set_up.next(t, nodes + i, 2 * nodes); ++i)
+        node(i)->edges[rng_.below(kEdges)] = node(random());
     }
     void operation() {
       for (uint64_t i = 0; i < work_.settings_.surgeries; ++i) {

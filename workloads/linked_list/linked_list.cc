@@ -26,12 +26,17 @@ class LinkedList {
 
   LinkedList(const CommonOptions&, const Settings& settings) : settings_(settings) {}
 
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    return {static_cast<uint64_t>(options.threads) * s.nodes * B::slot_bytes(s.node_bytes),
+            "--nodes, --node-bytes or --threads (nodes are of each thread)"};
+  }
+
   class Thread {
    public:
-    Thread(LinkedList& work, size_t) : settings_(work.settings_) {
+    Thread(LinkedList& work, size_t t, SetUp& set_up) : settings_(work.settings_) {
       head_.reset(make_node());
       tail_.reset(head_.get());
-      for (uint64_t i = 1; i < settings_.nodes; ++i) append();
+      for (uint64_t i = 1; i < settings_.nodes && set_up.next(t, i, settings_.nodes); ++i) append();
     }
     ~Thread() { release_chain(head_.get()); }
     void operation() {

@@ -41,17 +41,25 @@ class LruCache {
   using Map = GoMap<B, uint64_t, CachePointer<B>>;
   static constexpr const char* kNoMalloc = nullptr;
 
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    const uint64_t each =
+        Map::expected_bytes(s.entries) + s.entries * B::slot_bytes(sizeof(Entry) + s.value_bytes);
+    return {static_cast<uint64_t>(options.threads) * each,
+            "--entries, --value-bytes or --threads (entries are of each thread)"};
+  }
+
   LruCache(const CommonOptions& options, const Settings& settings)
       : settings_(settings), seed_(options.seed) {}
 
   class Thread {
    public:
-    Thread(LruCache& work, size_t t) : work_(work), rng_(work.seed_ * 0x10001 + t) {
+    Thread(LruCache& work, size_t t, SetUp& set_up) : work_(work), rng_(work.seed_ * 0x10001 + t) {
       map_.reset(Map::make(work.settings_.entries, work.seed_ + t));
       ends_.reset(B::template make<Entry>());
       ends_.get()->newer = ends_.get();
       ends_.get()->older = ends_.get();
-      while (size_ < work.settings_.entries) request(next_key_);
+      while (size_ < work.settings_.entries && set_up.next(t, size_, work.settings_.entries))
+        request(next_key_);
     }
     ~Thread() {
       if constexpr (B::kFrees) {

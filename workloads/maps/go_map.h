@@ -74,6 +74,13 @@ class GoMap {
   }
 
   [[nodiscard]] static uint64_t size(const Header* h) { return h->count; }
+  /// Bytes of the buckets of a map that has grown to `entries`; overflow buckets, and what keys and values
+  /// point to, come on top.
+  static uint64_t expected_bytes(uint64_t entries) {
+    uint8_t log2 = 0;
+    while (over_load_factor(entries, log2)) ++log2;
+    return array_size(log2) * sizeof(Bucket);
+  }
 
   /// The value, or null. Cost: one bucket in the common case; allocates nothing.
   static V* find(Header* h, const K& key) {

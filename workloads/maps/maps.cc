@@ -59,13 +59,23 @@ class FormRun {
   FormRun(Session& session, typename B::Runtime& runtime, const Settings& settings, const KeyList& keys)
       : session_(session), runtime_(runtime), settings_(settings), keys_(keys) {}
 
+  /// About: by the usual lengths of keys and values; and the keys that look_up() holds beside the heap.
+  static Footprint footprint(uint64_t entries) {
+    const uint64_t each = MapKey<B, K>::objects() * B::array_bytes(20) +
+                          MapValue<B, V>::kObjects * B::array_bytes(13) +
+                          (sizeof(V) > MapCell<B, V>::kMostInline ? B::array_bytes(sizeof(V)) : 0);
+    return {Map::expected_bytes(entries) + entries * each, "--entries", entries * sizeof(K)};
+  }
+
   FormResult run(const char* form) {
     FormResult result;
     result.form = form;
     build(result);
-    measure_footprint(result);
-    look_up(result);
-    collect(result);
+    if (!session_.stop_requested()) {
+      measure_footprint(result);
+      look_up(result);
+      collect(result);
+    }
     result.intact = check();
     drop();
     return result;
@@ -81,9 +91,11 @@ class FormRun {
   }
 
   __attribute__((noinline)) void build(FormResult& result) {
+    SetUp set_up(session_, 1);
+    set_up.expect(footprint(settings_.entries));
     const int64_t begin = now_ns();
     map_.reset(Map::make(0, session_.options().seed));
-    for (uint64_t i = 0; i < settings_.entries && !session_.stop_requested(); ++i) {
+    for (uint64_t i = 0; i < settings_.entries && set_up.next_alone(i, settings_.entries); ++i) {
       MapKey<B, K>::with(keys_, i, [&](const K& key) { MapValue<B, V>::put(Map::assign(header(), key), i); });
     }
     result.build_ns = now_ns() - begin;
@@ -92,7 +104,7 @@ class FormRun {
   __attribute__((noinline)) void measure_footprint(FormResult& result) {
     result.footprint = Map::footprint(header());
     typename Map::Iterator at(header(), 1);
-    while (at.next()) {
+    while (at.next() && !session_.stop_requested()) {
       result.footprint.objects += MapKey<B, K>::objects() + MapValue<B, V>::kObjects;
       result.footprint.bytes += MapKey<B, K>::bytes(at.key()) + MapValue<B, V>::bytes(at.value());
     }
@@ -109,12 +121,13 @@ class FormRun {
     }
     Rng rng(session_.options().seed);
     for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-    for (uint64_t pass = 0; pass < settings_.passes && !session_.stop_requested() && !order.empty(); ++pass) {
+    for (uint64_t pass = 0; pass < settings_.passes && !lost_ && !session_.stop_requested() && !order.empty();
+         ++pass) {
       uint64_t found = 0;
       const int64_t begin = now_ns();
       for (const K& key : order) found += Map::find(header(), key) != nullptr ? 1 : 0;
       result.lookup_ns.push_back(static_cast<double>(now_ns() - begin) / static_cast<double>(order.size()));
-      if (found != order.size()) session_.request_stop();
+      if (found != order.size()) lost_ = true;
     }
   }
 
@@ -134,9 +147,10 @@ class FormRun {
   }
 
   __attribute__((noinline)) bool check() {
+    if (lost_) return false;
     if (session_.stop_requested()) return true;
     if (Map::size(header()) != settings_.entries) return false;
-    for (uint64_t i = 0; i < settings_.entries; ++i) {
+    for (uint64_t i = 0; i < settings_.entries && !session_.stop_requested(); ++i) {
       bool right = false;
       MapKey<B, K>::with(keys_, i, [&](const K& key) {
         const V* value = Map::find(header(), key);
@@ -161,7 +175,7 @@ class FormRun {
     }
     map_.reset();
     wipe_stack();
-    runtime_.collect();
+    if (!session_.stop_requested()) runtime_.collect();
   }
 
   Session& session_;
@@ -169,6 +183,7 @@ class FormRun {
   const Settings& settings_;
   const KeyList& keys_;
   typename B::template Root<typename Map::Header> map_;
+  bool lost_ = false;  // an entry was not found
 };
 
 nlohmann::json to_json(const FormResult& r) {
@@ -213,7 +228,10 @@ void run_forms(Session& session, typename B::Runtime& runtime, const Settings& s
   for (const char* form : kMapForms) {
     if ((settings.form != "all" && settings.form != form) || session.stop_requested()) continue;
     with_form<B>(form, [&]<typename K, typename V>() {
-      results.push_back(FormRun<B, M<B, K, V, MapHash<K>>, K, V>(session, runtime, settings, keys).run(form));
+      FormResult result =
+          FormRun<B, M<B, K, V, MapHash<K>>, K, V>(session, runtime, settings, keys).run(form);
+      // Cut short it is not whole, unless it has found a fault.
+      if (!session.stop_requested() || !result.intact) results.push_back(std::move(result));
     });
   }
 }
@@ -248,10 +266,11 @@ int run_on(const CommonOptions& options, const Settings& settings, const KeyList
   for (const FormResult& r : results) {
     if (!r.intact) damaged += (damaged.empty() ? "" : ", ") + r.form;
   }
-  session.set_self_check(damaged.empty(), damaged.empty() ? std::to_string(results.size()) +
-                                                                " forms, every entry found with "
-                                                                "its value after the collections"
-                                                          : "entries are missing or wrong in " + damaged);
+  if (!results.empty())
+    session.set_self_check(damaged.empty(), damaged.empty() ? std::to_string(results.size()) +
+                                                                  " forms, every entry found with "
+                                                                  "its value after the collections"
+                                                            : "entries are missing or wrong in " + damaged);
   if (!options.quiet && options.report_path != "-") print_table(results);
   return session.finish([&](nlohmann::json& out) {
     runtime.sections(out);

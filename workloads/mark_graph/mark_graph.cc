@@ -13,6 +13,7 @@
 #include "allocator/base/units.h"
 #include "workloads/backends/heap_backend.h"
 #include "workloads/common/session.h"
+#include "workloads/common/set_up.h"
 #ifdef KEEL_FOR_BOEHM
 #include "workloads/backends/boehm_backend.h"
 #else
@@ -36,6 +37,62 @@ struct NodeSlot {
   typename B::template Field<GraphNode<B>> node;
 };
 
+/// The graph, as far as it was made; `root` holds it.
+template <typename B>
+void make_graph(SetUp& set_up, uint64_t nodes, uint64_t seed, typename B::template Root<GraphNode<B>>& root) {
+  using Node = GraphNode<B>;
+  const uint64_t steps = 4 * nodes;
+  // The array only serves to build; the graph hangs on node 0 afterwards.
+  typename B::template Root<NodeSlot<B>> all;
+  all.reset(B::template make_array<NodeSlot<B>>(nodes));
+  for (uint64_t i = 0; i < nodes && set_up.next_alone(i, steps); ++i) {
+    typename B::template Local<Node> node = B::template make<Node>();
+    node->number = i;
+    all.get()[i].node = static_cast<Node*>(node);
+  }
+  if (set_up.stopped()) return;
+  Rng rng(seed);
+  // A random order of the nodes, so that the tree does not follow the addresses.
+  std::vector<uint32_t> order(nodes);
+  for (uint64_t i = 0; i < nodes; ++i) order[i] = static_cast<uint32_t>(i);
+  for (uint64_t i = nodes; i-- > 1 && set_up.next_alone(2 * nodes - i, steps);)
+    std::swap(order[i], order[rng.below(i + 1)]);
+  auto at = [&](uint64_t i) { return all.get()[order[i]].node.get(); };
+  // Node i hangs on node (i - 1) / 2 when it is a left child, or on its left sibling: a tree with one field.
+  for (uint64_t i = 1; i < nodes && set_up.next_alone(2 * nodes + i, steps); ++i) {
+    if (i % 2 == 1) {
+      at((i - 1) / 2)->first = at(i);
+    } else {
+      at(i - 1)->second = at(i);
+    }
+  }
+  for (uint64_t i = 0; i < nodes && set_up.next_alone(3 * nodes + i, steps); i += 2)
+    at(i)->second = at(rng.below(nodes));
+  root.reset(at(0));
+}
+
+/// Walks the tree: every node is there.
+template <typename B>
+void check_graph(Session& session, GraphNode<B>* root, uint64_t nodes) {
+  using Node = GraphNode<B>;
+  uint64_t seen = 0;
+  std::vector<Node*> work;
+  if (root != nullptr) work.push_back(root);
+  std::vector<bool> found(nodes, false);
+  while (!work.empty() && !session.stop_requested()) {
+    Node* node = work.back();
+    work.pop_back();
+    if (node == nullptr || node->number >= nodes || found[node->number]) continue;
+    found[node->number] = true;
+    ++seen;
+    work.push_back(node->first.get());
+    work.push_back(node->second.get());
+  }
+  if (session.stop_requested()) return;  // not to its end
+  session.set_self_check(seen == nodes,
+                         std::to_string(seen) + " of " + std::to_string(nodes) + " nodes reachable");
+}
+
 template <typename B>
 int run_on(const CommonOptions& options, uint64_t nodes, uint64_t collections) {
   using Node = GraphNode<B>;
@@ -44,66 +101,30 @@ int run_on(const CommonOptions& options, uint64_t nodes, uint64_t collections) {
   const Result<bool> started = session.recorder().start([&] { return runtime.sample(); });
   if (!started) exit_bad_input("mark_graph", started.error());
   std::vector<int64_t> times;
-  uint64_t live = 0;
+  const uint64_t live = nodes * B::slot_bytes(sizeof(Node));
   {
     typename B::Thread scope(runtime, "main");
-    typename B::template Root<NodeSlot<B>> all;
     typename B::template Root<Node> root;
     try {
-      // The array only serves to build; the graph hangs on node 0 afterwards.
-      all.reset(B::template make_array<NodeSlot<B>>(nodes));
-      for (uint64_t i = 0; i < nodes; ++i) {
-        typename B::template Local<Node> node = B::template make<Node>();
-        node->number = i;
-        all.get()[i].node = static_cast<Node*>(node);
-      }
-      Rng rng(options.seed);
-      // A random order of the nodes, so that the tree does not follow the addresses.
-      std::vector<uint32_t> order(nodes);
-      for (uint64_t i = 0; i < nodes; ++i) order[i] = static_cast<uint32_t>(i);
-      for (uint64_t i = nodes; i-- > 1;) std::swap(order[i], order[rng.below(i + 1)]);
-      auto at = [&](uint64_t i) { return all.get()[order[i]].node.get(); };
-      // Node i hangs on node (i - 1) / 2 when it is a left child, or on its left sibling: a tree with one
-      // field.
-      for (uint64_t i = 1; i < nodes; ++i) {
-        if (i % 2 == 1) {
-          at((i - 1) / 2)->first = at(i);
-        } else {
-          at(i - 1)->second = at(i);
-        }
-      }
-      for (uint64_t i = 0; i < nodes; i += 2) at(i)->second = at(rng.below(nodes));
-      root.reset(at(0));
-      live = nodes * B::slot_bytes(sizeof(Node));
-      all.reset();
+      SetUp set_up(session, 1);
+      set_up.expect(
+          {live + B::array_bytes(nodes * sizeof(NodeSlot<B>)), "--nodes", nodes * sizeof(uint32_t)});
+      make_graph<B>(set_up, nodes, options.seed, root);
     } catch (const std::bad_alloc& e) {
       session.fail_out_of_memory(e.what());
     }
-    runtime.collect();
-    session.recorder().note_rss_start();
-    session.recorder().begin_measured();
-    for (uint64_t i = 0; i < collections && !session.stop_requested(); ++i) {
-      const int64_t begin = now_ns();
+    if (!session.stop_requested()) {
       runtime.collect();
-      times.push_back(now_ns() - begin);
+      session.recorder().note_rss_start();
+      session.recorder().begin_measured();
+      for (uint64_t i = 0; i < collections && !session.stop_requested(); ++i) {
+        const int64_t begin = now_ns();
+        runtime.collect();
+        times.push_back(now_ns() - begin);
+      }
+      session.recorder().end_measured();
+      check_graph<B>(session, root.get(), nodes);
     }
-    session.recorder().end_measured();
-    // Walk the tree: every node is there.
-    uint64_t seen = 0;
-    std::vector<Node*> work;
-    if (root.get() != nullptr) work.push_back(root.get());
-    std::vector<bool> found(nodes, false);
-    while (!work.empty()) {
-      Node* node = work.back();
-      work.pop_back();
-      if (node == nullptr || node->number >= nodes || found[node->number]) continue;
-      found[node->number] = true;
-      ++seen;
-      work.push_back(node->first.get());
-      work.push_back(node->second.get());
-    }
-    session.set_self_check(seen == nodes,
-                           std::to_string(seen) + " of " + std::to_string(nodes) + " nodes reachable");
     root.reset();
   }
   std::vector<int64_t> sorted = times;
@@ -115,6 +136,7 @@ int run_on(const CommonOptions& options, uint64_t nodes, uint64_t collections) {
   }
   return session.finish([&](nlohmann::json& out) {
     runtime.sections(out);
+    if (times.empty()) return;
     out["results"] = {{"collection_ns", times}, {"nodes", nodes}, {"live_bytes", live}};
     out["run"]["operations"] = times.size();
   });

@@ -41,7 +41,8 @@ class PhaseShift {
 
   class Thread {
    public:
-    Thread(PhaseShift& work, size_t t) : work_(work), s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
+    Thread(PhaseShift& work, size_t t, SetUp&)
+        : work_(work), s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
       kept_.reset(B::template make_array<ChainSlot<B>>(capacity_));
     }
     ~Thread() {

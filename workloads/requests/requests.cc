@@ -37,11 +37,13 @@ class Requests {
             1, settings.live_bytes / static_cast<uint64_t>(options.threads) /
                    (settings.kept * B::slot_bytes(settings.object_bytes) + sizeof(void*)))) {}
 
+  static Footprint footprint(const CommonOptions&, const Settings& s) { return {s.live_bytes, "--live"}; }
+
   class Thread {
    public:
-    Thread(Requests& work, size_t t) : work_(work), rng_(work.seed_ * 0x10001 + t) {
+    Thread(Requests& work, size_t t, SetUp& set_up) : work_(work), rng_(work.seed_ * 0x10001 + t) {
       table_.reset(B::template make_array<ChainSlot<B>>(work.entries_));
-      for (uint64_t i = 0; i < work.entries_; ++i) put(i);
+      for (uint64_t i = 0; i < work.entries_ && set_up.next(t, i, work.entries_); ++i) put(i);
     }
     ~Thread() {
       if constexpr (B::kFrees) {

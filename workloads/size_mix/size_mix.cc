@@ -14,6 +14,8 @@ namespace {
 
 using namespace keel;
 
+constexpr uint64_t kDrift = uint64_t{1} << 18;  // replacements until the sizes are where they were
+
 struct MixSettings {
   uint64_t slots = 100'000;
   uint64_t least_bytes = 16;
@@ -38,14 +40,33 @@ class SizeMix {
   using Settings = MixSettings;
   static constexpr const char* kNoMalloc = nullptr;
 
+  /// By the mean size of what set-up fills the slots with.
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    double bytes = 0;
+    constexpr uint64_t kPoints = 64;
+    const uint64_t slots = std::min(s.slots, kDrift);
+    for (uint64_t i = 0; i < kPoints; ++i) {
+      const double low = exponents(s, slots * i / kPoints, 0);
+      const double high = exponents(s, slots * i / kPoints, 1);
+      // The mean of 2^x, x uniform from low to high.
+      bytes +=
+          (high > low ? (std::exp2(high) - std::exp2(low)) / (high - low) / std::log(2.0) : std::exp2(low)) /
+          kPoints;
+    }
+    const uint64_t each = B::array_bytes(static_cast<uint64_t>(bytes)) + sizeof(MixSlot<B>);
+    return {whole_bytes(static_cast<double>(options.threads) * static_cast<double>(s.slots) *
+                        static_cast<double>(each)),
+            "--slots, --most-bytes or --threads (slots are of each thread)"};
+  }
+
   SizeMix(const CommonOptions& options, const Settings& settings)
       : settings_(settings), seed_(options.seed) {}
 
   class Thread {
    public:
-    Thread(SizeMix& work, size_t t) : s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
+    Thread(SizeMix& work, size_t t, SetUp& set_up) : s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
       table_.reset(B::template make_array<MixSlot<B>>(s_.slots));
-      for (uint64_t i = 0; i < s_.slots; ++i) replace(i);
+      for (uint64_t i = 0; i < s_.slots && set_up.next(t, i, s_.slots); ++i) replace(i);
     }
     ~Thread() {
       if constexpr (B::kFrees) {
@@ -79,15 +100,7 @@ class SizeMix {
    private:
     static bool bears_pointers(uint64_t bytes, uint64_t i) { return (bytes / 8 + i) % 4 == 0; }
     uint64_t random_bytes() {
-      // The middle drifts through the range and back every 2^18 replacements.
-      const double low = std::log2(static_cast<double>(s_.least_bytes));
-      const double high = std::log2(static_cast<double>(s_.most_bytes));
-      const double phase =
-          static_cast<double>(replaced_ % (uint64_t{1} << 18)) / static_cast<double>(uint64_t{1} << 18);
-      const double middle = low + (high - low) * (0.25 + 0.5 * std::fabs(2 * phase - 1));
-      const double spread = (high - low) / 2;
-      const double exponent = std::min(high, std::max(low, middle + spread * (rng_.uniform() - 0.5)));
-      return static_cast<uint64_t>(std::exp2(exponent)) / 8 * 8;
+      return static_cast<uint64_t>(std::exp2(exponents(s_, replaced_, rng_.uniform()))) / 8 * 8;
     }
     void replace(uint64_t i) {
       const uint64_t bytes = std::max<uint64_t>(16, random_bytes());
@@ -132,6 +145,17 @@ class SizeMix {
   }
 
  private:
+  // The logarithm of a size after so many replacements, at `share` of the range that is used then: its middle
+  // drifts through the whole and back every kDrift.
+  static double exponents(const Settings& s, uint64_t replaced, double share) {
+    const double low = std::log2(static_cast<double>(s.least_bytes));
+    const double high = std::log2(static_cast<double>(s.most_bytes));
+    const double phase = static_cast<double>(replaced % kDrift) / static_cast<double>(kDrift);
+    const double middle = low + (high - low) * (0.25 + 0.5 * std::fabs(2 * phase - 1));
+    const double spread = (high - low) / 2;
+    return std::min(high, std::max(low, middle + spread * (share - 0.5)));
+  }
+
   const Settings settings_;
   const uint64_t seed_;
 };
@@ -141,7 +165,8 @@ class SizeMix {
 int main(int argc, char** argv) {
   MixSettings settings;
   OptionParser parser("size_mix", "Objects of drifting sizes replace each other: fragmentation over time.");
-  parser.count("--slots", settings.slots, 1, 1'000'000'000, "live objects of each thread");
+  parser.count("--slots", settings.slots, 1, 1'000'000'000,
+               "live objects of each thread (100000: about 0.5 GB)");
   parser.count("--least-bytes", settings.least_bytes, 16, 1 << 30, "smallest object");
   parser.count("--most-bytes", settings.most_bytes, 16, 1 << 30, "largest object");
   parser.count("--batch", settings.batch, 1, 1'000'000, "replacements an operation");

@@ -54,15 +54,7 @@ class StringRun {
   using Local = typename B::template Local<T>;
 
   StringRun(Session& session, const StringSettings& settings)
-      : session_(session), options_(session.options()), settings_(settings) {
-    for (uint64_t i = 0; i < settings.pieces; ++i) {
-      std::string piece;
-      while (piece.size() < settings.piece_bytes) piece += "piece-" + std::to_string(i) + " ";
-      piece.resize(settings.piece_bytes);
-      expected_ += piece;
-      pieces_.push_back(std::move(piece));
-    }
-  }
+      : session_(session), options_(session.options()), settings_(settings) {}
 
   int run() {
     typename B::Runtime runtime(options_, session_.recorder());
@@ -74,9 +66,10 @@ class StringRun {
       for (const char* way : kWays) {
         if (settings_.way == "all" || settings_.way == way) results.push_back({way, {}, {}, 0});
       }
-      session_.recorder().note_rss_start();
-      session_.recorder().begin_measured();
       try {
+        make_pieces();
+        session_.recorder().note_rss_start();
+        if (!session_.stop_requested()) session_.recorder().begin_measured();
         // Round by round, each way once a round: drift of the machine hits all alike.
         for (uint64_t round = 0; round < settings_.rounds; ++round) {
           for (WayResult& result : results) measure(runtime, result);
@@ -85,10 +78,13 @@ class StringRun {
         session_.fail_out_of_memory(e.what());
       }
       session_.recorder().end_measured();
+      std::erase_if(results, [](const WayResult& r) { return r.ns.empty(); });
     }
-    session_.set_self_check(
-        !damaged_, damaged_ ? "a string is not what it should be" : "every way builds the same string");
-    if (!options_.quiet && options_.report_path != "-") print(results);
+    if (damaged_ || built_ != 0) {
+      session_.set_self_check(
+          !damaged_, damaged_ ? "a string is not what it should be" : "every way builds the same string");
+    }
+    if (!options_.quiet && options_.report_path != "-" && built_ != 0) print(results);
     return session_.finish([&](nlohmann::json& out) {
       runtime.sections(out);
       nlohmann::json ways = nlohmann::json::array();
@@ -112,6 +108,20 @@ class StringRun {
     return options_.operations != 0 ? options_.operations : 20'000;
   }
 
+  void make_pieces() {
+    SetUp set_up(session_, 1);
+    const uint64_t bytes = settings_.pieces * settings_.piece_bytes;
+    // A string and the next longer one in the heap; the pieces, and what they should add up to, outside.
+    set_up.expect({2 * B::array_bytes(bytes), "--pieces or --piece-bytes", 2 * bytes});
+    for (uint64_t i = 0; i < settings_.pieces && set_up.next_alone(i, settings_.pieces); ++i) {
+      std::string piece;
+      while (piece.size() < settings_.piece_bytes) piece += "piece-" + std::to_string(i) + " ";
+      piece.resize(settings_.piece_bytes);
+      expected_ += piece;
+      pieces_.push_back(std::move(piece));
+    }
+  }
+
   void measure(typename B::Runtime& runtime, WayResult& result) {
     const uint32_t before = runtime.sample().num_gc.value_or(0);
     allocated_ = {};
@@ -126,6 +136,7 @@ class StringRun {
       B::release(static_cast<char*>(text));
       ++built_;
     }
+    if (session_.stop_requested()) return;  // the round is not whole
     result.ns.push_back(static_cast<double>(now_ns() - begin) / static_cast<double>(count));
     result.each = {allocated_.bytes / count, allocated_.objects / count};
     result.cycles += runtime.sample().num_gc.value_or(0) - before;

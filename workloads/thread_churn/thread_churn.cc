@@ -31,11 +31,18 @@ class ThreadChurn {
   ThreadChurn(typename B::Runtime& runtime, const CommonOptions& options, const Settings& settings)
       : settings_(settings), seed_(options.seed), runtime_(runtime) {}
 
+  static Footprint footprint(const CommonOptions& options, const Settings& s) {
+    return {whole_bytes(static_cast<double>(options.threads) * static_cast<double>(s.entries) *
+                        static_cast<double>(s.objects * B::slot_bytes(s.object_bytes))),
+            "--entries, --objects or --threads (entries are of each thread)"};
+  }
+
   class Thread {
    public:
-    Thread(ThreadChurn& work, size_t t) : work_(work), s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
+    Thread(ThreadChurn& work, size_t t, SetUp& set_up)
+        : work_(work), s_(work.settings_), rng_(work.seed_ * 0x10001 + t) {
       table_.reset(B::template make_array<ChainSlot<B>>(s_.entries));
-      for (uint64_t i = 0; i < s_.entries; ++i) {
+      for (uint64_t i = 0; i < s_.entries && set_up.next(t, i, s_.entries); ++i) {
         typename B::template Local<Link<B>> chain = make_chain<B>(s_.objects, s_.object_bytes, i);
         table_.get()[i].head = static_cast<Link<B>*>(chain);
       }
