@@ -3,6 +3,7 @@
 // Work that others wait for comes in pieces: bytes given back at a time, looks at lists for a sweep.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "allocator/base/race_points.h"
@@ -29,6 +30,73 @@ TEST(PageHeap, ReleasesNoMoreThanItsBudgetOfALargeRun) {
   EXPECT_EQ(heap.release_idle(0, ~uint64_t{0}), 40 * kMiB);
   EXPECT_EQ(heap.stats().free_runs, 1U) << "the pieces are one run again";
   EXPECT_STREQ(heap.check_identities(), "");
+}
+
+// A run of 1 TiB, clean but for a few pages: taking, giving back and releasing look at some thousand words of
+// bits and counts; a bit a page would be two million.
+TEST(PageHeap, WorkUnderItsLockDoesNotGrowWithTheRun) {
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(3 * kTiB, false));
+  // Less where the system grants less; a bit a page would still be eight times the bound at 64 GiB.
+  const uint64_t pages = std::min(kTiB, heap.stats().reserved_bytes / 3) / kPageBytes;
+  constexpr uint64_t kMostWords = 16 * 1024;
+  const auto bounded = [&](const char* what, auto&& operation) {
+    const uint64_t before = heap.words_under_lock();
+    auto result = operation();
+    EXPECT_LE(heap.words_under_lock() - before, kMostWords) << what;
+    return result;
+  };
+  // 64 pieces of it, a dirty page behind each.
+  std::vector<PageRun> clean;
+  std::vector<PageRun> dirty;
+  for (int i = 0; i < 64; ++i) {
+    clean.push_back(bounded("a clean run", [&] { return heap.allocate(pages / 64 - 1); }));
+    dirty.push_back(heap.allocate(1));
+  }
+  for (const PageRun& run : dirty) heap.free(run.page, run.pages, false);
+  for (const PageRun& run : clean) {
+    bounded("free", [&] { return heap.free(run.page, run.pages, true), 0; });
+  }
+  EXPECT_STREQ(heap.check_identities(), "");
+  EXPECT_EQ(heap.stats().dirty_bytes, 64 * kPageBytes);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(bounded("a page released", [&] { return heap.release_idle(0, kPageBytes); }), kPageBytes);
+  }
+  const PageRun mixed = bounded("a mixed run", [&] { return heap.allocate(pages); });
+  EXPECT_TRUE(mixed.dirty);
+  EXPECT_EQ(heap.stats().dirty_bytes, 0U);
+  bounded("free", [&] { return heap.free(mixed.page, mixed.pages, true), 0; });
+  EXPECT_STREQ(heap.check_identities(), "");
+  // What could not be given back is dirty, all of it.
+  const PageRun kept = heap.allocate(pages);
+  EXPECT_FALSE(kept.dirty);
+  bounded("a dirty run", [&] { return heap.free(kept.page, kept.pages, false), 0; });
+  EXPECT_EQ(heap.stats().dirty_bytes, pages * kPageBytes);
+  EXPECT_STREQ(heap.check_identities(), "");
+  bounded("a piece released", [&] { return heap.release_idle(0, PageHeap::kReleasePieceBytes); });
+  EXPECT_STREQ(heap.check_identities(), "");
+  EXPECT_TRUE(bounded("most of a dirty run", [&] { return heap.allocate(pages - 512); }).dirty);
+  EXPECT_EQ(heap.stats().dirty_bytes, 0U);
+  EXPECT_STREQ(heap.check_identities(), "");
+}
+
+// Every other page is free: so many runs, and no more, have their nodes.
+TEST(PageHeap, EveryOtherPageMayBeFree) {
+  PageTable table;
+  PageHeap heap(table);
+  ASSERT_TRUE(heap.reserve(64 * kMiB, false));
+  constexpr uint64_t kPages = 64 * kMiB / kPageBytes;
+  for (uint64_t i = 0; i < kPages; ++i) ASSERT_TRUE(heap.allocate(1).valid());
+  for (int round = 0; round < 2; ++round) {
+    for (uint64_t page = 0; page < kPages; page += 2) heap.free(page, 1, false);
+    EXPECT_EQ(heap.stats().free_runs, kPages / 2);
+    EXPECT_STREQ(heap.check_identities(), "");
+    for (uint64_t page = 1; page < kPages; page += 2) heap.free(page, 1, round == 0);
+    EXPECT_EQ(heap.stats().free_runs, 1U);
+    EXPECT_STREQ(heap.check_identities(), "");
+    for (uint64_t i = 0; i < kPages; ++i) ASSERT_TRUE(heap.allocate(1).valid());
+  }
 }
 
 struct Release {

@@ -2,7 +2,6 @@
 #include "allocator/page/page_heap.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 
 #include "allocator/base/bits.h"
@@ -26,13 +25,19 @@ WholePages whole_pages(uint64_t page, uint64_t pages) {
   const uint64_t last = round_down(page + pages, unit);
   return {first, last > first ? last - first : 0};
 }
-
-uint64_t dirty_bits_bytes(uint64_t range_bytes) { return (range_bytes >> kPageShift) / 8 + 8; }
 }  // namespace
 
 PageHeap::~PageHeap() {
+  // Their nodes are in the memory that goes now.
+  runs_.clear();
+  by_size_.clear();
   if (range_ != nullptr) os::unreserve(range_, range_bytes_);
-  if (dirty_bits_ != nullptr) os::unreserve(dirty_bits_, dirty_bits_bytes(range_bytes_));
+  if (metadata_ != nullptr) os::unreserve(metadata_, metadata_bytes(range_bytes_));
+}
+
+uint64_t PageHeap::metadata_bytes(uint64_t range_bytes) {
+  const uint64_t pages = range_bytes >> kPageShift;
+  return RunNodes::metadata_bytes(pages) + DirtyPages::metadata_bytes(pages);
 }
 
 bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
@@ -46,31 +51,48 @@ bool PageHeap::reserve(uint64_t wanted_bytes, bool huge_pages) {
       continue;
     }
     // Metadata needs addresses too: if the tables do not fit, a smaller range must do.
-    dirty_bits_ = static_cast<uint64_t*>(os::reserve_metadata(dirty_bits_bytes(bytes)));
-    if (dirty_bits_ != nullptr && table_.reserve(reinterpret_cast<uintptr_t>(range_), bytes)) {
+    metadata_ = os::reserve_metadata(metadata_bytes(bytes));
+    if (metadata_ != nullptr && table_.reserve(reinterpret_cast<uintptr_t>(range_), bytes)) {
       range_bytes_ = bytes;
+      const uint64_t pages = bytes >> kPageShift;
+      nodes_.place(metadata_, pages);
+      dirty_pages_.place(static_cast<char*>(metadata_) + RunNodes::metadata_bytes(pages), pages);
       last_error_ = 0;
       return true;
     }
     last_error_ = errno;
     table_.unreserve();
-    if (dirty_bits_ != nullptr) os::unreserve(dirty_bits_, dirty_bits_bytes(bytes));
+    if (metadata_ != nullptr) os::unreserve(metadata_, metadata_bytes(bytes));
     os::unreserve(range_, bytes);
     range_ = nullptr;
-    dirty_bits_ = nullptr;
+    metadata_ = nullptr;
   }
   return false;
 }
 
 PageHeap::Runs::iterator PageHeap::find_fit_locked(uint64_t pages, uint64_t align_pages) {
-  for (auto it = by_size_.lower_bound({pages, 0}); it != by_size_.end(); ++it) {
+  uint64_t looked = 0;
+  auto it = by_size_.lower_bound({pages, 0});
+  for (; it != by_size_.end() && looked < kMostRunsLookedAt; ++it, ++looked) {
     if (round_up(it->second, align_pages) + pages <= it->second + it->first) return runs_.find(it->second);
   }
-  return runs_.end();
+  // A run so long holds an aligned place wherever it begins.
+  if (it != by_size_.end()) it = by_size_.lower_bound({pages + align_pages - 1, 0});
+  return it == by_size_.end() ? runs_.end() : runs_.find(it->second);
 }
 
 PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
-  MutexLock lock(mu_);
+  PageRun run;
+  {
+    MutexLock lock(mu_);
+    run = allocate_locked(pages, align_pages);
+  }
+  // Pages in use are clean: so free() need not touch the bits of a run that went to the system.
+  if (run.dirty) dirty_pages_.write_own(run.page, run.pages, false);
+  return run;
+}
+
+PageRun PageHeap::allocate_locked(uint64_t pages, uint64_t align_pages) {
   if (pages == 0 || pages > range_bytes_ >> kPageShift) return {};
   if (limit_ != 0 && (in_use_ + pages) << kPageShift > limit_ && !defect(Defect::kMaxHeapIgnored)) {
     last_error_ = 0;
@@ -86,30 +108,37 @@ PageRun PageHeap::allocate(uint64_t pages, uint64_t align_pages) {
   const uint64_t page = round_up(run_page, align_pages);
   const uint64_t before = page - run_page;
   const uint64_t after = run.pages - before - pages;
-  // Count bits only where the run is mixed.
-  auto dirty_in = [&](uint64_t first, uint64_t count) KEEL_REQUIRES(mu_) {
-    if (run.dirty_pages == 0 || count == 0) return uint64_t{0};
-    return run.dirty_pages == run.pages ? count : count_dirty_locked(first, count);
-  };
-  const uint64_t dirty = dirty_in(page, pages);
-  const uint64_t dirty_before = dirty_in(run_page, before);
+  const uint64_t dirty = dirty_in(run, page, pages);
+  const uint64_t dirty_before = dirty_in(run, run_page, before);
   erase_locked(at);
   if (before > 0) insert_locked(run_page, {before, dirty_before});
   if (after > 0) insert_locked(page + pages, {after, run.dirty_pages - dirty - dirty_before});
-  if (dirty > 0) set_dirty_locked(page, pages, false);
+  if (dirty > 0) dirty_pages_.write_shared(page, pages, false);
   in_use_ += pages;
   return {page, pages, dirty > 0};
 }
 
+// Counted only where the run is mixed.
+uint64_t PageHeap::dirty_in(const Run& run, uint64_t page, uint64_t pages) const {
+  if (run.dirty_pages == 0 || pages == 0) return 0;
+  return run.dirty_pages == run.pages ? pages : dirty_pages_.count(page, pages);
+}
+
 void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
-  MutexLock lock(mu_);
   released = released || defect(Defect::kDirtyPagesCalledClean);
-  in_use_ -= pages;
   const WholePages clean = released ? whole_pages(page, pages) : WholePages{page, 0};
-  Run merged{pages, pages - clean.count};
-  set_dirty_locked(page, pages, true);
-  if (clean.count != 0) set_dirty_locked(clean.first, clean.count, false);
-  put_back_locked(page, merged);
+  const uint64_t end_of_clean = clean.first + clean.count;
+  if (clean.count == 0) dirty_pages_.write_own(page, pages, true);
+  MutexLock lock(mu_);
+  in_use_ -= pages;
+  if (clean.count == 0) {
+    dirty_pages_.write_shared(page, pages, true);
+  } else {
+    // Parts of pages of the system.
+    dirty_pages_.write_shared(page, clean.first - page, true);
+    dirty_pages_.write_shared(end_of_clean, page + pages - end_of_clean, true);
+  }
+  put_back_locked(page, {pages, pages - clean.count});
 }
 
 void PageHeap::put_back_locked(uint64_t page, Run merged) {
@@ -177,24 +206,9 @@ void PageHeap::erase_locked(Runs::iterator at) {
   runs_.erase(at);
 }
 
-uint64_t PageHeap::count_dirty_locked(uint64_t page, uint64_t pages) const {
-  uint64_t count = 0;
-  for (uint64_t i = page / 64; i <= (page + pages - 1) / 64; ++i) {
-    count += static_cast<uint64_t>(std::popcount(dirty_bits_[i] & word_mask(i, page, page + pages)));
-  }
-  return count;
-}
-
-void PageHeap::set_dirty_locked(uint64_t page, uint64_t pages, bool dirty) {
-  for (uint64_t i = page / 64; i <= (page + pages - 1) / 64; ++i) {
-    const uint64_t mask = word_mask(i, page, page + pages);
-    dirty_bits_[i] = dirty ? dirty_bits_[i] | mask : dirty_bits_[i] & ~mask;
-  }
-}
-
 // The highest dirty pages below `below` that the system can take, whole pages of its own: at most a piece of
 // them in one run, or none; a look at so many pages at once.
-PageHeap::DirtyPages PageHeap::find_dirty_locked(uint64_t below, uint64_t most) const {
+PageHeap::Piece PageHeap::find_dirty_locked(uint64_t below, uint64_t most) const {
   auto it = runs_.lower_bound(below);
   uint64_t looked = 0;
   while (it != runs_.begin()) {
@@ -207,13 +221,9 @@ PageHeap::DirtyPages PageHeap::find_dirty_locked(uint64_t below, uint64_t most) 
     const WholePages whole = whole_pages(it->first, it->second.pages);
     const uint64_t last = std::min(whole.first + whole.count, below);
     if (last <= whole.first) continue;
-    const uint64_t floor = std::max(whole.first, last - std::min(last, kMostPagesLookedAt));
-    uint64_t end = last;
-    while (end > floor && count_dirty_locked(end - 1, 1) == 0) {
-      // A whole word of clean pages at a time.
-      end = end % 64 == 0 && end - 64 >= floor && dirty_bits_[end / 64 - 1] == 0 ? end - 64 : end - 1;
-    }
-    if (end == floor) return {floor, 0, true};
+    bool found = false;
+    uint64_t end = dirty_pages_.end_of_last(whole.first, last, kMostWordsLookedAt, found);
+    if (!found) return {end, 0, true};
     const uint64_t unit = pages_of_a_system_page();
     end = round_up(end, unit);
     const uint64_t begin = std::max(whole.first, round_down(end - std::min(end, std::max(unit, most)), unit));
@@ -222,25 +232,25 @@ PageHeap::DirtyPages PageHeap::find_dirty_locked(uint64_t below, uint64_t most) 
   return {0, 0, false};
 }
 
-// Takes the pages out of the free run they are in: nobody can be given them while they are on their way.
-void PageHeap::detach_locked(uint64_t page, uint64_t pages) {
+// Takes the pages, a piece of less than a block, out of the free run they are in: nobody can be given them
+// while they are on their way. Returns how many were dirty.
+uint64_t PageHeap::detach_locked(uint64_t page, uint64_t pages) {
   const auto at = std::prev(runs_.upper_bound(page));
   const uint64_t run_page = at->first;
   const Run run = at->second;
   const uint64_t before = page - run_page;
   const uint64_t after = run.pages - before - pages;
-  const uint64_t dirty = count_dirty_locked(page, pages);
+  const uint64_t dirty = dirty_in(run, page, pages);
   // Of the two rests the shorter one is counted.
-  auto dirty_in = [this](uint64_t first, uint64_t count)
-                      KEEL_REQUIRES(mu_) { return count == 0 ? 0 : count_dirty_locked(first, count); };
-  const uint64_t dirty_before = run.dirty_pages == run.pages ? before
-                                : before <= after            ? dirty_in(run_page, before)
-                                                  : run.dirty_pages - dirty - dirty_in(page + pages, after);
+  const uint64_t dirty_before = before <= after
+                                    ? dirty_in(run, run_page, before)
+                                    : run.dirty_pages - dirty - dirty_in(run, page + pages, after);
   erase_locked(at);
   if (before > 0) insert_locked(run_page, {before, dirty_before});
   if (after > 0) insert_locked(page + pages, {after, run.dirty_pages - dirty_before - dirty});
-  set_dirty_locked(page, pages, false);
+  dirty_pages_.write_shared(page, pages, false);
   detached_ += pages;
+  return dirty;
 }
 
 uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
@@ -248,7 +258,7 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
   uint64_t below = ~uint64_t{0};  // pages at or above this one have been looked at
   while (released < budget_bytes) {
     const uint64_t left = std::min(budget_bytes - released, kReleasePieceBytes);
-    DirtyPages piece;
+    Piece piece;
     uint64_t dirty = 0;
     uint64_t past = 0;
     {
@@ -260,8 +270,7 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
       if (!piece.more) break;
       below = piece.page;
       if (piece.pages == 0) continue;
-      dirty = count_dirty_locked(piece.page, piece.pages);
-      detach_locked(piece.page, piece.pages);
+      dirty = detach_locked(piece.page, piece.pages);
       past = defect(Defect::kUsedPageReleased) && piece.page + piece.pages < frontier_ ? 1 : 0;
     }
     race_point(RacePoint::kReleasingPages);
@@ -271,7 +280,7 @@ uint64_t PageHeap::release_idle(uint64_t keep_bytes, uint64_t budget_bytes) {
     if (gone) table_.release_metadata(piece.page, piece.pages);
     MutexLock lock(mu_);
     detached_ -= piece.pages;
-    if (!gone) set_dirty_locked(piece.page, piece.pages, true);
+    if (!gone) dirty_pages_.write_shared(piece.page, piece.pages, true);
     put_back_locked(piece.page, {piece.pages, gone ? 0 : piece.pages});
     // What the system does not take back stays dirty: it is not zero.
     if (!gone) break;
@@ -324,14 +333,18 @@ const char* PageHeap::check_identities() const {
   uint64_t free_pages = 0;
   uint64_t dirty = 0;
   uint64_t end_of_last = ~uint64_t{0};
+  uint64_t next_block = 0;
   for (const auto& [page, run] : runs_) {
     for (uint64_t end : {page, page + run.pages - 1}) {
       if (table_.find(table_.address_of(end)) != nullptr) return "a free page still leads to a span";
     }
     if (page == end_of_last) return "two free runs touch but are not merged";
     if (by_size_.count({run.pages, page}) == 0) return "a free run is missing from the index by size";
-    if (run.dirty_pages != 0 && count_dirty_locked(page, run.pages) != run.dirty_pages) {
+    if (dirty_pages_.count(page, run.pages) != run.dirty_pages) {
       return "dirty pages of a run differ from its bits";
+    }
+    if (!dirty_pages_.agrees(page, run.pages, next_block)) {
+      return "a block's count of dirty pages differs from its bits";
     }
     end_of_last = page + run.pages;
     free_pages += run.pages;
@@ -341,6 +354,11 @@ const char* PageHeap::check_identities() const {
   if (dirty != dirty_) return "dirty != sum of the runs' dirty pages";
   if (free_pages + detached_ + in_use_ != frontier_) return "in_use + free != committed";
   return "";
+}
+
+uint64_t PageHeap::words_under_lock() const {
+  MutexLock lock(mu_);
+  return dirty_pages_.words();
 }
 
 int PageHeap::last_error() const {

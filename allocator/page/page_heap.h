@@ -5,17 +5,24 @@
 // in exactly one free run; neighbours are merged. A page is dirty if it may hold old bytes, clean if the
 // system will hand it out zeroed. Identity, checked by check_identities() and by the heap walk:
 //     in_use + free == committed        free == dirty + released        (all in bytes)
-// Pages on their way to the system are in no run for that time and count as released.
 // where `committed` is the frontier and `released` counts pages never touched as well (Go's HeapReleased).
-// Threads: any; one lock (kPages). Cost: O(log runs).
+// Pages on their way to the system are in no run for that time and count as released.
+//
+// With the lock held nothing grows with the pages of a run: a run of 4 TiB costs some thousand words
+// (dirty_pages.h). Nodes of the runs are reserved with the range (run_nodes.h), so that nothing here asks the
+// C++ heap or throws: allocate() changes all or nothing, free() always succeeds.
+// Threads: any; one lock (kPages). Cost: O(log runs), and a word per 512 MiB of the run.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "allocator/base/mutex.h"
+#include "allocator/page/dirty_pages.h"
+#include "allocator/page/run_nodes.h"
 #include "allocator/span/page_table.h"
 
 namespace keel {
@@ -47,10 +54,11 @@ class PageHeap {
   bool reserve(uint64_t wanted_bytes, bool huge_pages);
 
   /// Takes `pages` pages whose first is a multiple of `align_pages`. An invalid run if the range, the limit
-  /// or the system has no more. Cost: O(log runs) plus a bit scan over the run.
+  /// or the system has no more.
   PageRun allocate(uint64_t pages, uint64_t align_pages = 1);
 
   /// Returns a run; its entries are withdrawn. `released` says the caller has already given it to the system.
+  /// Threads: its owner.
   void free(uint64_t page, uint64_t pages, bool released);
 
   /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay
@@ -77,6 +85,9 @@ class PageHeap {
   /// Held across fork(), so that the child finds the runs whole and can read them.
   [[nodiscard]] Mutex& fork_lock() { return mu_; }
 
+  /// Words of bits and counts looked at or written with the lock held, ever.
+  [[nodiscard]] uint64_t words_under_lock() const;
+
   /// errno of the last refusal of the system, 0 if the range or the limit was the reason.
   [[nodiscard]] int last_error() const;
 
@@ -88,28 +99,32 @@ class PageHeap {
     uint64_t pages;
     uint64_t dirty_pages;
   };
-  using Runs = std::map<uint64_t, Run>;
+  using Runs = std::map<uint64_t, Run, std::less<uint64_t>, RunNodeAllocator<std::pair<const uint64_t, Run>>>;
+  using Size = std::pair<uint64_t, uint64_t>;  // (pages, first page)
+  using BySize = std::set<Size, std::less<Size>, RunNodeAllocator<Size>>;
 
-  struct DirtyPages {
+  struct Piece {
     uint64_t page = 0;
     uint64_t pages = 0;  // 0: none here, go on below `page`
     bool more = false;
   };
-  // Of one hold of the lock: 8 KiB of bits, or so many nodes of the map.
-  static constexpr uint64_t kMostPagesLookedAt = 64 * 1024;
+  // Of one hold of the lock: 8 KiB of bits, or so many nodes of a tree.
+  static constexpr uint64_t kMostWordsLookedAt = 1024;
   static constexpr uint64_t kMostRunsLookedAt = 1024;
-  [[nodiscard]] DirtyPages find_dirty_locked(uint64_t below, uint64_t most) const KEEL_REQUIRES(mu_);
-  void detach_locked(uint64_t page, uint64_t pages) KEEL_REQUIRES(mu_);
+  static uint64_t metadata_bytes(uint64_t range_bytes);
+  PageRun allocate_locked(uint64_t pages, uint64_t align_pages) KEEL_REQUIRES(mu_);
+  [[nodiscard]] Piece find_dirty_locked(uint64_t below, uint64_t most) const KEEL_REQUIRES(mu_);
+  uint64_t detach_locked(uint64_t page, uint64_t pages) KEEL_REQUIRES(mu_);
   void put_back_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
   bool grow_locked(uint64_t pages) KEEL_REQUIRES(mu_);
   void insert_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
   void erase_locked(Runs::iterator at) KEEL_REQUIRES(mu_);
   Runs::iterator find_fit_locked(uint64_t pages, uint64_t align_pages) KEEL_REQUIRES(mu_);
-  uint64_t count_dirty_locked(uint64_t page, uint64_t pages) const KEEL_REQUIRES(mu_);
-  void set_dirty_locked(uint64_t page, uint64_t pages, bool dirty) KEEL_REQUIRES(mu_);
+  [[nodiscard]] uint64_t dirty_in(const Run& run, uint64_t page, uint64_t pages) const KEEL_REQUIRES(mu_);
 
   PageTable& table_;
   void* range_ = nullptr;
+  void* metadata_ = nullptr;  // nodes_, then dirty_pages_
   uint64_t range_bytes_ = 0;
   bool huge_pages_ = false;
 
@@ -120,9 +135,10 @@ class PageHeap {
   uint64_t detached_ KEEL_GUARDED_BY(mu_) = 0;  // free pages on their way to the system, in no run
   uint64_t limit_ KEEL_GUARDED_BY(mu_) = 0;     // bytes
   int last_error_ KEEL_GUARDED_BY(mu_) = 0;
-  Runs runs_ KEEL_GUARDED_BY(mu_);                                        // free runs by first page
-  std::set<std::pair<uint64_t, uint64_t>> by_size_ KEEL_GUARDED_BY(mu_);  // (pages, first page)
-  uint64_t* dirty_bits_ KEEL_GUARDED_BY(mu_) = nullptr;                   // one bit per page of the range
+  RunNodes nodes_;                                                                            // mu_
+  Runs runs_ KEEL_GUARDED_BY(mu_){RunNodeAllocator<std::pair<const uint64_t, Run>>(nodes_)};  // by first page
+  BySize by_size_ KEEL_GUARDED_BY(mu_){RunNodeAllocator<Size>(nodes_)};
+  DirtyPages dirty_pages_;  // mu_, but for write_own()
 };
 
 }  // namespace keel
