@@ -5,9 +5,12 @@ Starts busy loops, runs `requests` and its twin in Go one after the other beside
 Shown for each cell: heap at the end of a mark over its goal (cycles that the heap triggered, the first two left out), world stops
 from the request until restart and the time to stop alone, the gaps of a control thread that sleeps a millisecond at a time
 (Keel's; Go's twin has none), latency of requests, and peak resident memory. Go's stops are the sums of a cycle's two.
+Above each table the control: as many threads as the cell has mutators, which do nothing but compute beside the same loops, and for how long
+the system kept them from a core. A stop that waits for a mutator cannot be shorter than that.
 """
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -29,6 +32,17 @@ MORE = [(live, gogc, 2, load) for load in (0, 1.5) for live, gogc in
 MORE += [("64MiB", 100, threads, load) for load in (0, 1.5) for threads in (1, 8, 64)]
 # A loop that ends with its parent, whatever becomes of that, and after this many seconds in any case.
 LOOP = "import os,time\np=os.getppid()\ne=time.time()+{limit}\nwhile os.getppid()==p and time.time()<e:\n for _ in range(100000): pass\n"
+# A thread that computes: the times, in ns, between two looks at the clock that were longer than looking takes.
+PROBE = """import json,time
+end=time.monotonic_ns()+{seconds}*10**9
+gaps=[]
+last=time.monotonic_ns()
+while last<end:
+    now=time.monotonic_ns()
+    if now-last>100_000: gaps.append(now-last)
+    last=now
+print(json.dumps(gaps))
+"""
 
 
 @contextlib.contextmanager
@@ -44,6 +58,12 @@ def busy(loops, limit):
             process.send_signal(signal.SIGKILL)
         for process in started:
             process.wait()
+
+
+def control(threads, seconds):
+    """Gaps in ns of `threads` computing threads, all together; beside what runs already."""
+    probes = [subprocess.Popen([sys.executable, "-c", PROBE.format(seconds=seconds)], stdout=subprocess.PIPE, text=True) for _ in range(threads)]
+    return [gap for probe in probes for gap in json.loads(probe.communicate()[0])]
 
 
 def run(kind, cell, seconds, i):
@@ -126,12 +146,16 @@ def main():
     for cell in cells:
         live, gogc, threads, loops = cell
         found = {kind: Figures() for kind in kinds}
+        gaps = []
         number = round(loops * cores)
         for i in range(repetitions):
-            with busy(number, 60 + len(kinds) * (seconds + 120)):
+            with busy(number, 60 + (1 + len(kinds)) * (seconds + 120)):
+                gaps += control(threads, seconds)
                 for kind in kinds:
                     found[kind].add(run(kind, cell, seconds, i))
         print(f"{live} live, GOGC {gogc}, {threads} mutators, {number} busy loops\n")
+        print(f"Control, {threads} threads that compute: kept from a core {len(gaps)} times in {repetitions * seconds} s; "
+              f"p50 {ms(at(gaps, 0.5))} ms, p99.9 {ms(at(gaps, 0.999))} ms, worst {ms(at(gaps, 1))} ms\n")
         print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD))
         for kind, figures in found.items():
             print("| " + " | ".join([kind, *figures.row()]) + " |")
