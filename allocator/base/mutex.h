@@ -4,6 +4,8 @@
 // mutator across a safepoint (it would stop the world's stop).
 #pragma once
 
+#include <pthread.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -29,15 +31,30 @@
 
 namespace keel {
 
-/// The system's condition, with the waiting time in ns.
+/// While it lives the calling thread is not cancelled: a wait of Keel's own is no cancellation point, since
+/// what the thread waits for may know of its frame (work for the cycle thread, a place in a line).
+class NotCancelled {
+ public:
+  NotCancelled() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~NotCancelled() { pthread_setcancelstate(before_, nullptr); }
+  NotCancelled(const NotCancelled&) = delete;
+  NotCancelled& operator=(const NotCancelled&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+/// The system's condition, with the waiting time in ns. No cancellation point.
 class SystemCondition {
  public:
   template <typename Lock>
   void wait(Lock& lock) {
+    const NotCancelled whole;
     cv_.wait(lock);
   }
   template <typename Lock>
   bool wait_for(Lock& lock, int64_t ns) {
+    const NotCancelled whole;
     return cv_.wait_for(lock, std::chrono::nanoseconds(ns)) == std::cv_status::no_timeout;
   }
   void notify_one() { cv_.notify_one(); }

@@ -119,7 +119,8 @@ class Heap {
 
   /// Runs `work` while no cycle runs: what stats() and gc_stats() answer in it agrees with the cycles that
   /// the listener was told of. The world runs. Threads: any; `work` runs on the cycle thread, so it asks for
-  /// no cycle and stops nobody.
+  /// no cycle and stops nobody; an exception that leaves it is thrown here. In a child after fork(), where no
+  /// cycle comes, it runs on the caller.
   void between_cycles(const std::function<void()>& work);
 
   /// Waits until every finalizer and cleanup that is queued has run, at most `limit_ns`; true if so. What is

@@ -63,6 +63,16 @@ void Cycle::collect() {
   --waiters_;
 }
 
+uint64_t Cycle::begun() {
+  MutexLock lock(mu_);
+  return begun_;
+}
+
+uint64_t Cycle::swept() {
+  MutexLock lock(mu_);
+  return swept_;
+}
+
 void Cycle::wait_until_marking(int64_t limit_ns) {
   const uint32_t seen = news_.load(std::memory_order_acquire);
   if (!requested() || core_.marking.load(std::memory_order_relaxed)) return;
@@ -77,20 +87,30 @@ void Cycle::tell_news() {
 }
 
 void Cycle::run_between(const std::function<void()>& work) {
-  MutexLock lock(mu_);
-  while (task_ != nullptr) done_.wait(mu_);
-  task_ = &work;
-  wake_.notify_one();
-  while (task_ == &work) done_.wait(mu_);
+  Task task{work, nullptr};
+  {
+    MutexLock lock(mu_);
+    while (task_ != nullptr) done_.wait(mu_);
+    task_ = &task;
+    wake_.notify_one();
+    while (task_ == &task) done_.wait(mu_);
+  }
+  if (task.error != nullptr) std::rethrow_exception(task.error);
 }
 
 void Cycle::run_stopped(const std::function<void()>& work) {
   run_between([&] {
     core_.sweeper->finish();
     core_.world.stop();
-    core_.world.for_each_stopped([this](Mutator& m) { core_.take_counts(m); });
-    work();
+    std::exception_ptr error;
+    try {
+      core_.world.for_each_stopped([this](Mutator& m) { core_.take_counts(m); });
+      work();
+    } catch (...) {
+      error = std::current_exception();  // the world goes on first
+    }
     core_.world.resume([](Mutator&) {}, [] {});
+    if (error != nullptr) std::rethrow_exception(error);
   });
 }
 
@@ -106,7 +126,7 @@ void Cycle::run() {
   int64_t last_end_ns = now_ns();
   for (;;) {
     CycleTrigger trigger = CycleTrigger::kHeap;
-    const std::function<void()>* task = nullptr;
+    Task* task = nullptr;
     {
       MutexLock lock(mu_);
       while (!requested_ && !stopping_ && task_ == nullptr) {
@@ -137,7 +157,11 @@ void Cycle::run() {
       }
     }
     if (task != nullptr) {
-      (*task)();
+      try {
+        task->work();
+      } catch (...) {
+        task->error = std::current_exception();  // its caller's
+      }
       MutexLock lock(mu_);
       task_ = nullptr;
       done_.notify_all();

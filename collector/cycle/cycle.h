@@ -39,6 +39,7 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <functional>
 
 #include "allocator/base/atomic.h"
@@ -68,9 +69,15 @@ class Cycle {
   [[nodiscard]] bool requested() const { return request_pending_.load(std::memory_order_relaxed); }
   /// Returns when marking has begun, or no cycle is asked for, or after `limit_ns`. Threads: as collect().
   void wait_until_marking(int64_t limit_ns);
-  /// Runs `work` with the world stopped, between cycles, on the cycle thread. Threads: as collect().
+  /// Cycles begun ever, and the last of them whose sweep is over as well, if somebody waited for that: cycle
+  /// n began after begun() returned less than n. Threads: any.
+  [[nodiscard]] uint64_t begun();
+  [[nodiscard]] uint64_t swept();
+  /// Runs `work` with the world stopped, between cycles, on the cycle thread; what leaves it as an exception
+  /// is thrown here, when the world runs again. Threads: as collect().
   void run_stopped(const std::function<void()>& work);
-  /// Runs `work` between cycles on the cycle thread, world running. Threads: as collect().
+  /// Runs `work` between cycles on the cycle thread, world running; what leaves it as an exception is thrown
+  /// here. Threads: as collect().
   void run_between(const std::function<void()>& work);
 
   // relaxed [stats]: figures of completed cycles, for live statistics.
@@ -88,6 +95,11 @@ class Cycle {
   [[nodiscard]] double gc_cpu_fraction() const { return gc_cpu_fraction_.load(std::memory_order_relaxed); }
 
  private:
+  // Of a thread that waits in run_between().
+  struct Task {
+    const std::function<void()>& work;
+    std::exception_ptr error;  // what left it
+  };
   struct Stop {
     int64_t begin_ns = 0;  // the request
     int64_t time_to_stop_ns = 0;
@@ -161,7 +173,7 @@ class Cycle {
   uint64_t begun_ KEEL_GUARDED_BY(mu_) = 0;
   uint64_t swept_ KEEL_GUARDED_BY(mu_) = 0;  // cycles whose sweep is over
   uint32_t waiters_ KEEL_GUARDED_BY(mu_) = 0;
-  const std::function<void()>* task_ KEEL_GUARDED_BY(mu_) = nullptr;
+  Task* task_ KEEL_GUARDED_BY(mu_) = nullptr;
 
   // Go's ring: cycle n at (n + 255) % 256.
   static constexpr size_t kRecent = 256;

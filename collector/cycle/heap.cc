@@ -173,6 +173,7 @@ void Heap::free_os_memory() {
 }
 
 void Heap::between_cycles(const std::function<void()>& work) {
+  if (core_->closed) return work();  // no cycle ever comes
   blocking([&] { core_->cycle->run_between(work); });
 }
 

@@ -390,24 +390,19 @@ void HeapCore::record_pause(Mutator& self, PauseKind kind, int64_t begin_ns) {
 // Two, because what a finalizer held goes with the second.
 template <typename Take>
 auto HeapCore::take_room(Mutator& self, Take&& take) {
-  int64_t begin = 0;
   auto taken = decltype(take()){};
-  while (room.shut()) {
-    if (begin == 0) begin = now_ns();
-    blocking([this] { room.wait_until_open(); });
-  }
-  taken = take();  // no safepoint since the look at the gate [room.gate]
-  if (!taken) {
-    if (begin == 0) begin = now_ns();
-    RoomQueue::Place place(room);
+  if (!room.shut()) taken = take();  // no safepoint since the look at the gate [room.gate]
+  if (taken) return taken;
+  const int64_t begin = now_ns();
+  {
+    RoomQueue::Place place(room, cycle->begun());
     blocking([&place] { place.wait_for_turn(); });
-    taken = take();
-    for (int attempt = 0; !taken && attempt < 2; ++attempt) {
+    while (!(taken = take()) && !place.refused(cycle->swept())) {
       blocking([this] { cycle->collect(); });
-      taken = take();
     }
+    if (taken) place.served(cycle->begun());
   }
-  if (begin != 0) record_pause(self, PauseKind::kAllocationStall, begin);
+  record_pause(self, PauseKind::kAllocationStall, begin);
   return taken;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -28,6 +29,16 @@ class Room : public testing::TestWithParam<const char*> {
     c.max_heap_bytes = kMost;
     c.gogc_percent = HeapConfig::kGogcOff;  // every collection is one that somebody needs
     return c;
+  }
+  /// A list of two thirds of what the heap may have.
+  static Root<Node> fill() {
+    Root<Node> kept;
+    for (uint64_t bytes = 0; bytes < kMost * 2 / 3; bytes += sizeof(Node)) {
+      PreciseLocal<Node> node = make<Node>();
+      node->next = kept.get();
+      kept = node.get();
+    }
+    return kept;
   }
 };
 
@@ -99,6 +110,43 @@ TEST_P(Room, IsRefusedToEveryThreadThatDoesNotFit) {
   for (std::thread& thread : threads) thread.join();
   heap.collect();
   EXPECT_EQ(heap.stats().heap_objects, 0U);
+  EXPECT_EQ(heap.check(), "");
+}
+
+// Whoever is in line when collections cannot serve the first is refused by the same ones.
+TEST_P(Room, ManyThatDoNotFitCostTheCollectionsOfOne) {
+  constexpr uint32_t kThreads = 16;
+  Heap heap(config());
+  MutatorScope scope(heap, "keeps most");
+  const Root<Node> kept = fill();
+  const uint32_t before = heap.stats().num_gc;
+  std::atomic<uint32_t> refused{0};
+  // No cycle begins until all are in line.
+  std::latch held{1};
+  std::thread holds([&] {
+    heap.between_cycles([&] {
+      held.count_down();
+      while (heap.core().room.length() != kThreads) std::this_thread::yield();
+    });
+  });
+  blocking([&] {
+    held.wait();
+    std::vector<std::thread> threads;
+    for (uint32_t t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&] {
+        MutatorScope asking(heap, "asks");
+        try {
+          make_bytes(kMost / 2);
+        } catch (const OutOfMemory&) {
+          ++refused;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    holds.join();
+  });
+  EXPECT_EQ(refused, kThreads);
+  EXPECT_EQ(heap.stats().num_gc - before, RoomQueue::kCollections);
   EXPECT_EQ(heap.check(), "");
 }
 

@@ -1,16 +1,18 @@
 // Room queue: who is served when memory is out (`--max-heap`, or the system refuses).
 //
-// A thread whose allocation failed stands in line. The first one collects and tries again, and while anybody
-// stands there, whoever else would take memory waits at the gate. So what a collection frees is there for the
-// thread that asked for it: if it does not fit then, the collection, which began after the request, could not
-// serve it. Then the next in line has its turn, with a collection of its own if there is need. Somebody
-// always gets on.
+// A thread whose allocation failed stands in line, and while anybody stands there, so does whoever else would
+// take memory: nobody takes any but the first in line. That one tries again, and collects, until it is served
+// or two collections could not serve it that began after it had come, and after the last time that somebody
+// in line was served (who may since have dropped what it got). So a collection's yield is there for those who
+// asked for it, somebody always gets on, and N threads that ask for what is not there cost the collections of
+// one, not of N.
 //
 // Why nobody slips through: the gate is looked at right before memory is taken, with no safepoint between,
 // and it shuts before the collection begins, in which every mutator passes a safepoint [room.gate]. Threads:
 // mutators, blocked while they wait. One lock (kLeaf). Cost: one load a hole while nobody is in line.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 
@@ -21,19 +23,23 @@ namespace keel {
 
 class RoomQueue {
  public:
-  /// A place in line, for its life.
+  /// Collections that may fail to serve a thread before it is refused: what is allocated while the first
+  /// marks is kept by it.
+  static constexpr uint64_t kCollections = 2;
+
+  /// A place in line, for its life. `begun`: cycles that had begun when its thread came.
   class Place {
    public:
-    explicit Place(RoomQueue& queue) : queue_(queue) {
+    Place(RoomQueue& queue, uint64_t begun) : queue_(queue), since_(begun) {
       MutexLock lock(queue_.mu_);
       queue_.line_.push_back(this);
       queue_.note_length();
     }
     ~Place() {
       MutexLock lock(queue_.mu_);
-      std::erase(queue_.line_, this);  // also from the middle: a thread may be cancelled while it waits
+      queue_.line_.pop_front();
       queue_.note_length();
-      queue_.changed_.notify_all();
+      if (!queue_.line_.empty()) queue_.line_.front()->turn_.notify_one();
     }
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
@@ -41,21 +47,30 @@ class RoomQueue {
     /// Returns when everybody before has gone. Threads: blocked.
     void wait_for_turn() {
       MutexLock lock(queue_.mu_);
-      while (queue_.line_.front() != this) queue_.changed_.wait(queue_.mu_);
+      while (queue_.line_.front() != this) turn_.wait(queue_.mu_);
+    }
+    /// The first in line took memory when `begun` cycles had begun: what those behind were to get.
+    void served(uint64_t begun) {
+      MutexLock lock(queue_.mu_);
+      queue_.served_ = begun;
+    }
+    /// It has been tried for long enough. `swept`: the last cycle that is over.
+    [[nodiscard]] bool refused(uint64_t swept) {
+      MutexLock lock(queue_.mu_);
+      return swept >= std::max(since_, queue_.served_) + kCollections;
     }
 
    private:
     RoomQueue& queue_;
+    const uint64_t since_;
+    ConditionVariable turn_;
   };
 
   /// Somebody is in line. relaxed [room.gate]: shut before a collection is asked for, whose stop or handshake
   /// orders it for every mutator; a late look at the opening only waits a little.
   [[nodiscard]] bool shut() const { return length_.load(std::memory_order_relaxed) != 0; }
-  /// Returns when nobody is in line. Threads: blocked.
-  void wait_until_open() {
-    MutexLock lock(mu_);
-    while (!line_.empty()) changed_.wait(mu_);
-  }
+  /// How many are in line. For tests.
+  [[nodiscard]] uint32_t length() const { return length_.load(std::memory_order_relaxed); }
 
  private:
   void note_length() KEEL_REQUIRES(mu_) {
@@ -63,8 +78,8 @@ class RoomQueue {
   }
 
   Mutex mu_{LockRank::kLeaf};
-  ConditionVariable changed_;
-  std::deque<const Place*> line_ KEEL_GUARDED_BY(mu_);
+  std::deque<Place*> line_ KEEL_GUARDED_BY(mu_);
+  uint64_t served_ KEEL_GUARDED_BY(mu_) = 0;
   Atomic<uint32_t> length_{0};
 };
 

@@ -152,7 +152,7 @@ void SpecialTable::set_finalizer(void* object, const char* type, InlineFunction 
   }
   // After it is registered: whoever walks the finalizers shades this as well, or has gone by.
   if (marker != nullptr && !defect(Defect::kLateFinalizerNotShaded))
-    marker->scan_fields(*place.span, place.slot);
+    marker->shade_fields(*place.span, place.slot);
 }
 
 bool SpecialTable::clear_finalizer(void* object) {
@@ -298,7 +298,7 @@ void SpecialTable::shade_roots(Marker& marker) {
           marker.visit(found[i].object);
         } else if (found[i].object != 0 && !defect(Defect::kFinalizableNotTraced)) {
           const Place place = place_of(reinterpret_cast<const void*>(found[i].object));
-          marker.scan_fields(*place.span, place.slot);
+          marker.shade_fields(*place.span, place.slot);
         }
       }
     }

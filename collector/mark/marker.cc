@@ -64,8 +64,8 @@ void Marker::settle_ring() {
 void Marker::visit_large(uintptr_t pointer) {
   Span* span = memory_.table().find(pointer);
   if constexpr (KEEL_DEBUG_CHECKS) {
-    KEEL_CHECK_ABOUT(pointer, span != nullptr, "mark: pointer %#zx into the heap range but into no span",
-                     pointer);
+    KEEL_CHECK_ABOUT(pointer, span != nullptr || old_words_,
+                     "mark: pointer %#zx into the heap range but into no span", pointer);
   }
   // Past the end of the last object of a span, or an old word of a free slot.
   if (span != nullptr) mark_large(*span);
@@ -225,6 +225,13 @@ uint64_t Marker::drain(uint64_t budget_bytes) {
   return counts_.scanned_bytes - start;
 }
 
+// By the bits of the cycle before: what a cache has handed out since is not known.
+bool Marker::known_allocated(const Layout& layout, uintptr_t object) const {
+  const Span* span = memory_.table().find(object);
+  return span != nullptr &&
+         test_bit(memory_.alloc_bits(memory_.page_of(*span)), layout.slot_of(object - span->start));
+}
+
 void Marker::scan(GreyObject grey) {
   const Layout& layout = layout_of(static_cast<LayoutId>(grey >> 48));
   const uintptr_t object = grey & kAddressMask;
@@ -232,6 +239,7 @@ void Marker::scan(GreyObject grey) {
     scan_large(layout, object);
     return;
   }
+  if constexpr (KEEL_DEBUG_CHECKS) old_words_ = !known_allocated(layout, object);
   const auto* words = reinterpret_cast<const uintptr_t*>(object);
   counts_.scanned_bytes += uint64_t{layout.prefix_words} * kWordBytes;
   if (layout.kind == MapKind::kOneUnit) [[likely]] {
@@ -239,9 +247,10 @@ void Marker::scan(GreyObject grey) {
       if (defect(Defect::kLastFieldNotScanned) && std::has_single_bit(bits)) break;
       visit(load_slot(words + std::countr_zero(bits)));
     }
-    return;
+  } else {
+    scan_words(layout, words, 0, layout.prefix_words);
   }
-  scan_words(layout, words, 0, layout.prefix_words);
+  if constexpr (KEEL_DEBUG_CHECKS) old_words_ = false;
 }
 
 // Scans `count` words of an object; `words` is its word number `first_word`.
@@ -290,6 +299,19 @@ void Marker::scan_large(const Layout& layout, uintptr_t at) {
   scan_words(layout, reinterpret_cast<const uintptr_t*>(at), first, count);
 }
 
+// Grey without a mark: what is scanned is what the pool holds. Announced as set_mark() does, before it can be
+// seen.
+void Marker::shade_fields(const Span& span, uint32_t slot) {
+  const Layout& layout = layout_of(span.layout);
+  if (!layout.large()) {
+    scan_fields(span, slot);
+  } else if (!layout.noscan()) {
+    if (announces_) pool_.announce_found_work();
+    push(span.start | uint64_t{span.layout} << 48);
+  }
+}
+
+// All of it here, not in pieces.
 void Marker::scan_fields(const Span& span, uint32_t slot) {
   const Layout& layout = layout_of(span.layout);
   if (layout.large()) {
@@ -311,11 +333,13 @@ void Marker::rescan_span(Span& span) {
     scan_fields(span, 0);
     return;
   }
+  if constexpr (KEEL_DEBUG_CHECKS) old_words_ = true;
   for (uint32_t slot = find_bit(marks, 0, layout.slots, true); slot < layout.slots;
        slot = find_bit(marks, slot + 1, layout.slots, true)) {
     const uintptr_t object = span.start + uint64_t{slot} * layout.slot_bytes;
     scan_words(layout, reinterpret_cast<const uintptr_t*>(object), 0, layout.prefix_words);
   }
+  if constexpr (KEEL_DEBUG_CHECKS) old_words_ = false;
   settle_ring();
 }
 

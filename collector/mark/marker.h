@@ -96,9 +96,9 @@ class Marker final : public GreySink {
   /// Returns the scan work done. The caller is busy (GreyPool).
   uint64_t drain(uint64_t budget_bytes);
 
-  /// Shades what an object refers to, without marking the object: of finalizable ones. All of it here, not in
-  /// pieces.
-  void scan_fields(const Span& span, uint32_t slot);
+  /// Shades what an object refers to, without marking the object: of finalizable ones. A large object is left
+  /// to whoever drains, in pieces; cost: one object's words at most.
+  void shade_fields(const Span& span, uint32_t slot);
 
   /// Scans the marked objects of a span whose grey objects did not fit the pool.
   void rescan_span(Span& span);
@@ -151,6 +151,8 @@ class Marker final : public GreySink {
   void overflow(GreyObject object);
   void donate();
   void scan(GreyObject object);
+  [[nodiscard]] bool known_allocated(const Layout& layout, uintptr_t object) const;
+  void scan_fields(const Span& span, uint32_t slot);
   void scan_words(const Layout& layout, const uintptr_t* words, uint64_t first_word, uint64_t count);
   void scan_large(const Layout& layout, uintptr_t at);
 
@@ -171,6 +173,8 @@ class Marker final : public GreySink {
   uint64_t stack_words_ = 0;
   uint64_t stack_hits_ = 0;
   std::vector<RootHit>* hits_ = nullptr;
+  // Debug builds: what is scanned may be a free slot that somebody's past-the-end pointer led to.
+  bool old_words_ = false;
 };
 
 }  // namespace keel

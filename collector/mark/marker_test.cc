@@ -167,5 +167,30 @@ TEST(Announcements, WhatAMutatorGreysIsKnownBeforeItIsHandedIn) {
   hide_mark_for_testing(heap.core(), unit.get());
 }
 
+// What set_finalizer() does while marking, on a mutator: a large object's fields are left to who drains.
+TEST(Announcements, TheFieldsOfALargeFinalizableAreAnnouncedAndLeftToWhoDrains) {
+  HeapConfig config = precise();
+  config.gogc_percent = HeapConfig::kGogcOff;  // no cycle of its own
+  Heap heap(config);
+  MutatorScope scope(heap);
+  constexpr size_t kCount = 1'000'000;
+  Root<Ptr<Leaf>> array(make_array<Ptr<Leaf>>(kCount));
+  array.get()[kCount - 1] = make<Leaf>();
+  GreyPool pool(64);
+  Marker marker(heap.core().memory, pool, Marker::Owner::kMutator);
+  marker.begin_cycle();
+  const Span* span = heap.core().memory.table().find(reinterpret_cast<uintptr_t>(array.get()));
+  ASSERT_FALSE(pool.take_found().found);
+  marker.shade_fields(*span, 0);
+  EXPECT_TRUE(pool.take_found().found);
+  EXPECT_TRUE(marker.holds_work());
+  EXPECT_EQ(marker.take_counts().marked_objects, 0U) << "nothing was visited yet";
+  marker.drain(~uint64_t{0});
+  const MarkCounts counts = marker.take_counts();
+  EXPECT_EQ(counts.scanned_bytes, span->object_bytes) << "all of it, once";
+  EXPECT_EQ(counts.marked_objects, 1U) << "and not the array itself";
+  hide_mark_for_testing(heap.core(), array.get()[kCount - 1].get());
+}
+
 }  // namespace
 }  // namespace keel

@@ -67,6 +67,9 @@ int use_closed_heap(Heap& heap, const Root<Node>& root) {
   if (heap.gc_stats().num_gc > 1000000) return 13;
   heap.collect();
   heap.free_os_memory();
+  bool ran = false;
+  heap.between_cycles([&] { ran = true; });
+  if (!ran) return 14;
   if (heap.set_gc_percent(50) != 100 || heap.set_memory_limit(1) != HeapConfig::kNoLimit) return 7;
   if (heap.check().find("not checked") != 0) return 8;
   if (!find_leaks(heap).empty()) return 9;
