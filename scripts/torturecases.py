@@ -63,9 +63,10 @@ WORKLOADS = ["ballast", "requests", "gcbench", "binary_trees", "graph_churn", "l
              "thread_churn", "phase_shift", "channels", "strings", "maps", "mark_graph", "finalizers", "pointer_kinds", "gogc"]
 
 
-def keel_flags(name, rng, slow):
+def keel_flags(name, rng, slow, threads):
     barrier, transitions = rng.choice(SOUND)
     flags = ["--barrier", barrier, "--transitions", transitions, "--roots", rng.choice(["conservative", "precise"])]
+    limited = rng.random() < 0.25
     if name != "gogc":
         goal = rng.random()
         if goal < 0.1:
@@ -73,10 +74,11 @@ def keel_flags(name, rng, slow):
         elif goal < 0.2:
             flags += ["--goal", "fixed=" + size(rng, MIB, 64 * MIB)]
         else:
-            flags += ["--gogc", rng.choice(["1", "5", "25", "100", "400", "1000"])]
-    if rng.random() < 0.25:
+            flags += ["--gogc", rng.choice(["1", "5", "25", "100", "400", "1000", *(["off"] if limited else [])])]
+    if limited:
         flags += ["--memory-limit", size(rng, 12 * MIB, 256 * MIB)]
-    flags += ["--assists", rng.choice(["on", "on", "on", "off"]), "--huge-pages", rng.choice(["on", "off", "off"])]
+    # Without assists nothing bounds the heap of many threads but the collector's share of the cores.
+    flags += ["--assists", rng.choice(["on", "on", "on", "off"]) if threads <= 8 else "on", "--huge-pages", rng.choice(["on", "off", "off"])]
     if rng.random() < 0.3:
         flags += ["--periodic", rng.choice(["1ms", "50ms", "400ms", "off"])]
     if rng.random() < 0.5:
@@ -115,7 +117,7 @@ def workload(name, rng, slow, programs):
         collector = "malloc"
     debug = []
     if collector == "keel":
-        more, debug = keel_flags(name, rng, slow)
+        more, debug = keel_flags(name, rng, slow, threads)
         flags += more
     else:
         flags += ["--collector", collector]

@@ -7,7 +7,6 @@
 // which are cancellation points inside functions that cannot throw.
 #pragma once
 
-#include <cxxabi.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,8 +139,6 @@ void* Scenes<kPrecise>::run_child(void* argument) {
   try {
     MutatorScope scope(child.scenes.heap_, "child");
     child.scenes.frames(child, static_cast<int>(1 + child.turn.rng.below(6)));
-  } catch (const abi::__forced_unwind&) {
-    throw;
   } catch (const OwnException&) {
     child.own_exception = true;
   } catch (const OutOfMemory& e) {
