@@ -147,6 +147,15 @@ class Streams(Cli):
         self.assert_told(done, "ballast", "events: ", "Broken pipe")
         self.assertTrue(json.loads(path.read_text(encoding="utf-8"))["complete"])
 
+    def test_an_error_is_one_line_whatever_the_arguments_hold(self):
+        for arguments in (["--gogc", "5\n6"], ["stray\nword"], ["--report", f"{self.out}/no\nfolder/r"], ["--keys", f"{self.out}/no\r\nkeys"],
+                          ["--collector", "\u2028\x85\x1b"]):
+            with self.subTest(arguments=arguments):
+                self.assert_refused(self.run_program(*arguments), "\\")
+        for arguments in (["summary", f"{self.out}/no\nreport"], ["import", self.log, "--format", "a\nb"], ["import", self.log, "-o", f"{self.out}/a\nb/c"]):
+            with self.subTest(arguments=arguments):
+                self.assert_refused(self.run_program(*arguments, program="gcreport"), "\\n")
+
     def test_two_outputs_into_one_file_are_refused(self):
         (self.out / "link").symlink_to("run.json")
         (self.out / "folder").symlink_to(".")

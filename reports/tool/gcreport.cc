@@ -7,6 +7,7 @@
 #include "reports/analysis/identities.h"
 #include "reports/analysis/run_facts.h"
 #include "reports/api/files.h"
+#include "reports/api/one_line.h"
 #include "reports/document/input_file.h"
 #include "reports/document/report_stream.h"
 #include "reports/export/export.h"
@@ -23,12 +24,12 @@ using namespace keel;
 using nlohmann::json;
 
 [[noreturn]] void bad_input(const std::string& message) {
-  std::cerr << "gcreport: " << message << "\n";
+  std::cerr << "gcreport: " << one_line(message) << "\n";
   std::exit(2);
 }
 
 [[noreturn]] void not_written(const std::string& message) {
-  std::cerr << "gcreport: " << message << "\n";
+  std::cerr << "gcreport: " << one_line(message) << "\n";
   std::exit(1);
 }
 

@@ -11,6 +11,7 @@
 #include "allocator/base/machine.h"
 #include "allocator/base/units.h"
 #include "reports/api/files.h"
+#include "reports/api/one_line.h"
 #include "reports/recorder/build_facts.h"
 
 namespace keel {
@@ -99,7 +100,7 @@ void OptionParser::repeat_by_default(CommonOptions& options, uint64_t repetition
 }
 
 void exit_bad_input(const std::string& program, const std::string& message) {
-  std::fprintf(stderr, "%s: %s\n", program.c_str(), message.c_str());
+  std::fprintf(stderr, "%s: %s\n", program.c_str(), one_line(message).c_str());
   std::exit(2);
 }
 
