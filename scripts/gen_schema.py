@@ -75,7 +75,7 @@ REPORT = {
     "counters?": OPEN,
     "results?": OPEN,
     "events": {"recorded": "n", "dropped": "n", "request_bytes?": "n", "interruption_bytes?": "n", "dropped_requests?": "n",
-               "log_error?": "s"},
+               "log_error?": "s", "log_dropped?": "n"},
     "import?": {"format": "s", "lines": "n", "read": "n", "ignored": "n", "unread": "n", "clock": "b",
                 "unread_lines?": [{"line": "n", "text": "s"}]},
 }

@@ -5,7 +5,9 @@ Run by ctest with KEEL_BIN set to the folder of the programs; KEEL_SEED repeats 
 """
 import json
 import os
+import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -173,6 +175,35 @@ class RandomEnds(Cli):
                     self.assertEqual(process.wait(60), 130)
                 self.assertRegex(line, rf"^{command[0]}: note: this will need about \S+ \S+ of memory .*, \S+ \S+ are available; less of {flag}")
                 self.assertEqual(rest, "")
+
+    @staticmethod
+    def has_signal(pid, kind, number):
+        """`number` is in that set of /proc/PID/status."""
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return bool(int(re.search(rf"^{kind}:\s*(\w+)", status, re.M)[1], 16) >> (number - 1) & 1)
+
+    def test_a_crash_while_a_signal_is_answered_leaves_its_own_report_and_the_incomplete_one(self):
+        """The second in which a workload may come back: here it cannot, for nobody reads its events."""
+        events = self.out / "fifo"
+        os.mkfifo(events)
+        for _ in self.rounds(5):
+            self.path.unlink(missing_ok=True)
+            command = [str(BIN / "ballast"), "--live", "2MiB", "--quiet", "--report", str(self.path), "--events", str(events)]
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+                while not self.has_signal(process.pid, "SigCgt", signal.SIGABRT):  # the last handler of crashes
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGINT)
+                while process.poll() is None and self.has_signal(process.pid, "ShdPnd", signal.SIGINT):
+                    time.sleep(0.001)
+                process.send_signal(signal.SIGSEGV)
+                _, errors = process.communicate(timeout=60)
+            if process.returncode == 128 + signal.SIGINT:  # a busy machine: the second was over
+                continue
+            self.assertEqual(process.returncode, -signal.SIGSEGV, errors)
+            self.assertTrue(self.path.exists(), errors)
+            report = self.assert_valid(command)
+            self.assertFalse(report["complete"])
+            self.assertIn(f"signal {int(signal.SIGSEGV)}", report["run"]["error"])
 
     def test_a_run_out_of_memory_leaves_a_valid_report(self):
         for _ in self.rounds(10):

@@ -3,12 +3,18 @@
 
 Run by ctest with KEEL_BIN set to the folder of the programs.
 """
+import fcntl
 import json
 import os
+import pathlib
 import resource
+import select
+import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 import unittest
 
 import jsonschema
@@ -21,6 +27,15 @@ LOG = "gc {0} @{0}.012s 2%: 0.026+0.39+0.10 ms clock, 0.21+0.88/0.52/0.22+0.84 m
 def limited_to(size):
     """A disk that is full after `size` bytes, for the program that is started."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def readable(descriptor):
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def threads_of(pid):
+    """Their names."""
+    return [(task / "comm").read_text(encoding="utf-8").strip() for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
 
 
 class Streams(Cli):
@@ -146,6 +161,132 @@ class Streams(Cli):
             os.close(writing)
         self.assert_told(done, "ballast", "events: ", "Broken pipe")
         self.assertTrue(json.loads(path.read_text(encoding="utf-8"))["complete"])
+
+    def start(self, program, *arguments):
+        """A process that is gone when the test is, or a minute later: then it was not answered."""
+        process = subprocess.Popen([str(BIN / program), *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+        killer = threading.Timer(60, process.kill)
+        killer.start()
+
+        def end():
+            killer.cancel()
+            process.kill()
+            process.wait()
+            process.stderr.close()
+        self.addCleanup(end)
+        return process
+
+    def assert_answers(self, process, *signals):
+        """The last of `signals`, which all arrive while it stands still, ends `process`. What it says on stderr, without gctrace."""
+        process.send_signal(signal.SIGSTOP)
+        for number in signals:
+            process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        errors = process.stderr.read()
+        process.wait()
+        self.assertEqual(process.returncode, 128 + signals[-1], errors)
+        return [line for line in errors.splitlines() if not line.startswith("gc ")]
+
+    def assert_valid(self, path, complete):
+        self.assertEqual(self.run_program("validate", path, program="gcreport").returncode, 0)
+        report = json.loads(path.read_text(encoding="utf-8"))
+        self.assertEqual(report["complete"], complete)
+        return report
+
+    def wait_for(self, process, happened):
+        while not happened():
+            self.assertIsNone(process.poll(), "it ended before")
+            time.sleep(0.01)
+
+    def unread_fifo(self, size=4096):
+        """A FIFO that holds little, and its reader, which reads nothing by itself."""
+        path = self.out / "fifo"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, size)
+        return path, reader
+
+    def test_a_signal_is_answered_while_nobody_opens_the_report(self):
+        os.mkfifo(self.out / "fifo")
+        trace = self.out / "trace"
+        for signals in ((signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM)):
+            with self.subTest(signals=signals):
+                trace.unlink(missing_ok=True)
+                process = self.start("binary_trees", "--duration", "60s", "--quiet", "--gctrace", "--report", self.out / "fifo", "--trace", trace)
+                self.wait_for(process, lambda process=process: process.stderr.readline().startswith("gc "))
+                said = self.assert_answers(process, *signals)
+                if len(signals) == 2:  # the second one ends it at once
+                    self.assertEqual(said, [])
+                    continue
+                self.assertEqual(len(said), 1, said)
+                self.assertIn(f"report: '{self.out}/fifo' cannot be written", said[0])
+                self.assertIn("traceEvents", json.loads(trace.read_text(encoding="utf-8")), "the other output is whole")
+
+    def test_a_signal_is_answered_while_nobody_reads_the_report(self):
+        """The run is over, and the report half written: more than the pipe holds."""
+        path, reader = self.unread_fifo()
+        process = self.start("linked_list", "--duration", "200ms", "--quiet", "--report", path)
+        self.wait_for(process, lambda: len(os.read(reader, 100)) > 0 if readable(reader) else False)
+        said = self.assert_answers(process, signal.SIGINT)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(f"report: '{path}' cannot be written", said[0])
+
+    def test_a_second_signal_ends_the_writing_of_a_finished_run_at_once(self):
+        path, reader = self.unread_fifo()
+        process = self.start("linked_list", "--duration", "200ms", "--quiet", "--report", path)
+        self.wait_for(process, lambda: readable(reader))
+        self.assertEqual(self.assert_answers(process, signal.SIGINT, signal.SIGTERM), [])
+
+    def test_a_signal_is_answered_while_nobody_opens_the_events(self):
+        events, path = self.out / "fifo", self.out / "run.json"
+        os.mkfifo(events)
+        process = self.start("ballast", *SMALL, "--quiet", "--events", events, "--report", path)
+        self.wait_for(process, lambda: "keel-signals" in threads_of(process.pid))
+        said = self.assert_answers(process, signal.SIGINT)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(f"events: '{events}' cannot be written", said[0])
+        self.assertIn("cannot be written", self.assert_valid(path, False)["events"]["log_error"])
+
+    def test_a_reader_of_events_that_stalls_does_not_hold_up_a_signal(self):
+        events, reader = self.unread_fifo()
+        path = self.out / "run.json"
+        process = self.start("ballast", "--live", "2MiB", "--duration", "60s", "--sample-interval", "1ms", "--quiet", "--gctrace", "--events", events,
+                             "--report", path)
+        # More than the pipe holds has been said, and the run goes on.
+        for _ in range(50):
+            self.wait_for(process, lambda: process.stderr.readline().startswith("gc "))
+        self.assertTrue(readable(reader))
+        said = self.assert_answers(process, signal.SIGINT)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(f"events: '{events}' cannot be written", said[0])
+        report = self.assert_valid(path, False)
+        self.assertEqual(report["run"]["signal"], signal.SIGINT)
+        self.assertGreaterEqual(len(report["cycles"]), 50)
+        self.assertGreater(report["events"]["log_dropped"], 50)
+
+    def test_a_reader_of_events_that_stalls_does_not_stop_the_run(self):
+        events, reader = self.unread_fifo()
+        path = self.out / "run.json"
+        done = self.run_program(*SMALL, "--sample-interval", "1ms", "--quiet", "--events", events, "--report", path)
+        self.assert_told(done, "ballast", "events: ", str(events))
+        report = self.assert_valid(path, True)
+        got = os.read(reader, 1 << 20)
+        self.assertGreater(report["events"]["log_dropped"], 0)
+        self.assertIn(str(report["events"]["log_dropped"]), done.stderr)
+        for line in got.splitlines()[:-1]:
+            json.loads(line)
+
+    def test_a_file_of_events_drops_none(self):
+        events, path = self.out / "all", self.out / "run.json"
+        done = self.run_program("--live", "1MiB", "--threads", "4", "--gogc", "10", "--duration", "1s", "--sample-interval", "1ms", "--quiet",
+                                "--events", events, "--report", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = self.assert_valid(path, True)
+        self.assertNotIn("log_dropped", report["events"])
+        lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+        for kind, many in (("cycle", "cycles"), ("sample", "samples")):
+            self.assertEqual([line[kind] for line in lines if kind in line], report[many])
 
     def test_an_error_is_one_line_whatever_the_arguments_hold(self):
         for arguments in (["--gogc", "5\n6"], ["stray\nword"], ["--report", f"{self.out}/no\nfolder/r"], ["--keys", f"{self.out}/no\r\nkeys"],

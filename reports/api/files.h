@@ -1,6 +1,7 @@
 // The files a run leaves: complete, or not there.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -33,6 +34,14 @@ Result<bool> check_output_is_not_input(const NamedOutput& output, const std::str
 /// place of a standard descriptor that is closed, and a program that would end with status 0 ends with one
 /// line and status 1 if its standard output could not all be written. `program`: as in the line; it is kept.
 void guard_standard_streams(const char* program);
+
+/// `line`, with control characters as one_line.h writes them, on standard error: in one piece, without the
+/// locks of stdio, which a thread that waits for a reader may hold. Given up like an output. Threads: any.
+void print_error_line(const std::string& line);
+
+/// From `at_ns` (now_ns()) on, an output of which nothing has been taken for 200 ms is given up, an error
+/// then: a FIFO, a pipe, a socket or a terminal; files are written whole. For a program that is to end.
+void give_up_outputs_from(int64_t at_ns);
 
 /// `path` leads to a regular file, or to where one would be made: other files can be put beside it.
 bool is_file_output(const std::string& path);

@@ -27,7 +27,7 @@
 
 namespace keel {
 
-class OutputFile;
+class EventLog;
 class Utilization;
 
 /// A collection of a collector that is not Keel: what its hooks tell, and nothing else.
@@ -75,7 +75,8 @@ class RunRecorder final : public GcListener {
   explicit RunRecorder(RecorderOptions options);
   ~RunRecorder() override;
 
-  /// Starts the clock, the sampler and the control thread. Error: the events file cannot be written.
+  /// Starts the clock, the sampler and the control thread. Error: the events file cannot be written. Waits
+  /// for the reader of a FIFO, until outputs are given up (reports/output/file_calls.h).
   Result<bool> start(std::function<HeapSample()> sample);
   /// The measured part begins or ends now.
   void begin_measured();
@@ -90,8 +91,9 @@ class RunRecorder final : public GcListener {
   void end_run();
   /// end_run(), unless it was; then stops sampler and control thread. Idempotent.
   void finish();
-  /// Closes the events file, to which nothing comes any more. Error: something of it could not be written;
-  /// what is there is then a beginning of it, and the report says so too. Threads: any.
+  /// Closes the events file, to which nothing comes any more. Error: something of it could not be written, or
+  /// its reader was too slow for all of it; the report says so too. Waits for a reader that reads:
+  /// event_log.h. Threads: any.
   Result<bool> finish_events();
 
   // GcListener.
@@ -126,6 +128,7 @@ class RunRecorder final : public GcListener {
     uint64_t rss_bytes;
     HeapSample heap;
   };
+  Result<bool> open_events();
   void sample_loop();
   void control_loop();
   void drain_logs() KEEL_REQUIRES(mu_);
@@ -176,7 +179,8 @@ class RunRecorder final : public GcListener {
   std::vector<std::unique_ptr<IntervalLog>> request_logs_ KEEL_GUARDED_BY(mu_);
   LogHistogram hiccups_;  // written by the control thread alone
   uint64_t dropped_samples_ KEEL_GUARDED_BY(mu_) = 0;
-  std::unique_ptr<OutputFile> events_ KEEL_GUARDED_BY(mu_);
+  std::unique_ptr<EventLog> events_ KEEL_GUARDED_BY(mu_);
+  uint64_t events_dropped_ KEEL_GUARDED_BY(mu_) = 0;  // finish_events()
   std::string events_error_ KEEL_GUARDED_BY(mu_);
   int64_t measured_begin_ns_ KEEL_GUARDED_BY(mu_) = -1;
   int64_t measured_end_ns_ KEEL_GUARDED_BY(mu_) = -1;

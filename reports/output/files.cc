@@ -1,6 +1,7 @@
 // See reports/api/files.h.
 #include "reports/api/files.h"
 
+#include "reports/output/file_calls.h"
 #include "reports/output/output_file.h"
 
 namespace keel {
@@ -37,6 +38,8 @@ Result<bool> check_output_is_not_input(const NamedOutput& output, const std::str
   }
   return Error{"option " + output.option + ": '" + output.path + "' is what is read"};
 }
+
+void give_up_outputs_from(int64_t at_ns) { file_calls::give_up_from(at_ns); }
 
 bool is_file_output(const std::string& path) {
   const Result<OutputPlace> place = find_output_place(path);

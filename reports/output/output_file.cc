@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -20,7 +21,8 @@ constexpr int kNameAttempts = 100;
 
 Error unwritable(const std::string& path, int error) {
   const std::string shown = path == "-" ? "standard output" : "'" + path + "'";
-  return Error{shown + " cannot be written: " + std::strerror(error)};
+  const char* why = error == ECANCELED ? "nobody reads it" : std::strerror(error);
+  return Error{shown + " cannot be written: " + why};
 }
 
 // A name beside `path` that no other thread or process of this machine uses at the moment.
@@ -48,14 +50,31 @@ int open_temporary(const OutputPlace& place, std::string& name) {
 
 int open_in_place(const OutputPlace& place) {
   int flags = O_WRONLY | O_NOCTTY | O_CLOEXEC;
+  if (S_ISFIFO(place.file.st_mode)) return file_calls::open_fifo(place.path.c_str(), flags);
   if (place.kind == OutputPlace::Kind::kNew) flags |= O_CREAT | O_TRUNC;
   if (place.kind != OutputPlace::Kind::kNew && S_ISREG(place.file.st_mode)) flags |= O_TRUNC;
   return file_calls::open(place.path.c_str(), flags, 0666);
 }
 
+// A descriptor of one's own for what another one leads to. A pipe is opened once more: the new descriptor can
+// be told not to wait, and the others that have the pipe do not notice.
+int open_again(const OutputPlace& place) {
+  if (S_ISFIFO(place.file.st_mode)) {
+    const std::string door = "/proc/self/fd/" + std::to_string(place.descriptor);
+    const int pipe = file_calls::open(door.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0);
+    if (pipe >= 0) return pipe;
+  }
+  return file_calls::duplicate(place.descriptor);
+}
+
 }  // namespace
 
 DescriptorBuffer::DescriptorBuffer(int descriptor) : descriptor_(descriptor), bytes_(kBufferBytes) {
+  struct stat file {};
+  if (fstat(descriptor, &file) == 0) {
+    may_wait_ = S_ISFIFO(file.st_mode) || S_ISSOCK(file.st_mode) || isatty(descriptor) != 0;
+    would_block_ = may_wait_ && (fcntl(descriptor, F_GETFL) & O_NONBLOCK) == 0;
+  }
   setp(bytes_.data(), bytes_.data() + bytes_.size());
 }
 
@@ -71,9 +90,19 @@ DescriptorBuffer::int_type DescriptorBuffer::overflow(int_type c) {
 int DescriptorBuffer::sync() {
   const char* from = pbase();
   while (failure_ == 0 && from < pptr()) {
-    const ssize_t taken = file_calls::write(descriptor_, from, static_cast<size_t>(pptr() - from));
+    auto size = static_cast<size_t>(pptr() - from);
+    if (would_block_) {
+      // What has room at all has room for so much: pipe(7).
+      size = std::min<size_t>(size, PIPE_BUF);
+      if (!file_calls::wait_for_room(descriptor_, given_up_)) {
+        failure_ = errno;
+        break;
+      }
+    }
+    const ssize_t taken = file_calls::write(descriptor_, from, size, given_up_);
     if (taken > 0) {
       from += taken;
+      taken_.fetch_add(static_cast<uint64_t>(taken), std::memory_order_relaxed);
     } else {
       failure_ = taken < 0 ? errno : EIO;
     }
@@ -107,7 +136,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::open(const std::string& path, Ou
   if (place.kind == OutputPlace::Kind::kDescriptor) {
     // What was printed before comes before.
     if (place.descriptor == STDOUT_FILENO) std::fflush(stdout);
-    descriptor = file_calls::duplicate(place.descriptor);
+    descriptor = open_again(place);
   } else {
     descriptor = renamed ? open_temporary(place, temporary) : open_in_place(place);
   }

@@ -1,6 +1,8 @@
 // OutputFile: one file on its way to a disk, into a pipe or onto a device.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <ostream>
 #include <streambuf>
@@ -13,13 +15,19 @@
 namespace keel {
 
 /// A buffer before a descriptor. The first write that fails is remembered; nothing is written after it, so
-/// that what is there is a beginning of what was meant. One thread.
+/// that what is there is a beginning of what was meant. One thread, but for give_up() and bytes_taken().
 class DescriptorBuffer : public std::streambuf {
  public:
   explicit DescriptorBuffer(int descriptor);
 
   /// errno of the first write that failed; 0: none has.
   [[nodiscard]] int failure() const { return failure_; }
+  /// A write may wait for somebody: a pipe, a socket, a terminal.
+  [[nodiscard]] bool may_wait() const { return may_wait_; }
+  /// relaxed [output.give_up]: who waits looks again and again.
+  void give_up() { given_up_.store(true, std::memory_order_relaxed); }
+  /// relaxed [output.taken]: a count by which another thread sees that things go on.
+  [[nodiscard]] uint64_t bytes_taken() const { return taken_.load(std::memory_order_relaxed); }
 
  protected:
   int_type overflow(int_type c) override;
@@ -27,7 +35,11 @@ class DescriptorBuffer : public std::streambuf {
 
  private:
   const int descriptor_;
+  bool may_wait_ = false;
+  bool would_block_ = false;  // and cannot be told not to
   int failure_ = 0;
+  std::atomic<bool> given_up_{false};
+  std::atomic<uint64_t> taken_{0};
   std::vector<char> bytes_;
 };
 
@@ -41,12 +53,19 @@ enum class OutputWay {
 class OutputFile {
  public:
   /// Opens what `path` leads to (output_place.h); "-" is standard output. A FIFO that nobody reads is waited
-  /// for. Error: one line that names the path.
+  /// for, until outputs are given up (file_calls.h). Error: one line that names the path.
   static Result<std::unique_ptr<OutputFile>> open(const std::string& path, OutputWay way);
   /// What was not finished is dropped: a file that was to be renamed is removed.
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
+
+  /// Writing may wait for somebody: a pipe, a socket, a terminal.
+  [[nodiscard]] bool may_wait() const { return buffer_.may_wait(); }
+  /// Ends a wait of another thread in stream(), flush() or finish(): an error then. Threads: any.
+  void give_up() { buffer_.give_up(); }
+  /// Bytes that the system has. Threads: any.
+  [[nodiscard]] uint64_t bytes_taken() const { return buffer_.bytes_taken(); }
 
   /// Goes bad when a write fails.
   [[nodiscard]] std::ostream& stream() { return stream_; }

@@ -405,6 +405,7 @@ nlohmann::json RunRecorder::report(const json& sections, bool complete) {
   out["events"] = {{"recorded", recorded}, {"dropped", dropped}};
   out["events"]["interruption_bytes"] = held_up_.bytes();
   if (!events_error_.empty()) out["events"]["log_error"] = events_error_;
+  if (events_dropped_ != 0) out["events"]["log_dropped"] = events_dropped_;
   if (complete) {
     uint64_t request_bytes = 0;
     uint64_t dropped_requests = 0;

@@ -9,7 +9,9 @@
 #include <cstring>
 
 #include "reports/api/files.h"
+#include "reports/api/one_line.h"
 #include "reports/output/file_calls.h"
+#include "reports/output/output_file.h"
 
 namespace keel {
 namespace {
@@ -51,6 +53,11 @@ void take_closed_descriptors() {
 }
 
 }  // namespace
+
+void print_error_line(const std::string& line) {
+  DescriptorBuffer buffer(STDERR_FILENO);
+  std::ostream(&buffer) << one_line(line) << '\n' << std::flush;
+}
 
 void guard_standard_streams(const char* program) {
   if (*g_program != 0) return;

@@ -11,9 +11,11 @@
 #include "allocator/base/check.h"
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "reports/output/file_calls.h"
 #include "reports/output/gctrace.h"
 #include "reports/output/output_file.h"
 #include "reports/recorder/environment.h"
+#include "reports/recorder/event_log.h"
 
 namespace keel {
 namespace {
@@ -40,21 +42,14 @@ RunRecorder::~RunRecorder() { finish(); }
 
 Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
   sample_ = std::move(sample);
-  std::unique_ptr<OutputFile> events;
-  if (!options_.events_path.empty()) {
-    // Not under the lock: a FIFO waits for its reader, and a signal wants a report meanwhile.
-    Result<std::unique_ptr<OutputFile>> opened = OutputFile::open(options_.events_path, OutputWay::kInPlace);
-    if (!opened) return Error{"option --events: " + opened.error()};
-    events = std::move(opened).value();
-  }
+  if (const Result<bool> opened = open_events(); !opened) return opened;
   {
     MutexLock lock(mu_);
     samples_.reserve(4096);
     cycles_.reserve(1024);
     world_stops_.reserve(2048);
     longest_.reserve(kLongest + 1);
-    if (events != nullptr) {
-      events_ = std::move(events);
+    if (events_ != nullptr) {
       nlohmann::json head{
           {"schema", "keel.events"}, {"schema_version", 1}, {"started_unix_ns", started_unix_ns_}};
       head.update(options_.about);
@@ -67,6 +62,33 @@ Result<bool> RunRecorder::start(std::function<HeapSample()> sample) {
     control_ = Thread([this] { control_loop(); });
   } catch (const std::system_error& e) {
     finish();
+    static_cast<void>(finish_events());
+    return Error{std::string("no thread to record with: ") + e.code().message()};
+  }
+  return true;
+}
+
+Result<bool> RunRecorder::open_events() {
+  const std::string& path = options_.events_path;
+  if (path.empty()) return true;
+  {
+    // What is true while a FIFO has no reader, for the report that a signal asks for meanwhile.
+    MutexLock lock(mu_);
+    events_error_ = "'" + path + "' cannot be written: nobody reads it";
+  }
+  // Not under the lock: a FIFO waits for its reader.
+  Result<std::unique_ptr<OutputFile>> opened = OutputFile::open(path, OutputWay::kInPlace);
+  if (!opened) {
+    // Given up because the run is to end: it does without.
+    if (file_calls::is_giving_up()) return true;
+    return Error{"option --events: " + opened.error()};
+  }
+  try {
+    auto log = std::make_unique<EventLog>(std::move(opened).value());
+    MutexLock lock(mu_);
+    events_ = std::move(log);
+    events_error_.clear();
+  } catch (const std::system_error& e) {
     return Error{std::string("no thread to record with: ") + e.code().message()};
   }
   return true;
@@ -236,21 +258,32 @@ void RunRecorder::drain_log(PauseLog& log) {
 }
 
 void RunRecorder::write_event(const nlohmann::json& line) {
-  events_->stream() << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+  events_->add(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 // What cannot be written ends the log where it is: finish_events() tells.
 void RunRecorder::flush_events() {
-  if (events_ != nullptr) static_cast<void>(events_->flush());
+  if (events_ != nullptr) events_->flush();
 }
 
 Result<bool> RunRecorder::finish_events() {
+  std::unique_ptr<EventLog> events;
+  {
+    MutexLock lock(mu_);
+    events = std::move(events_);
+    if (events == nullptr && !events_error_.empty()) return Error{events_error_};
+  }
+  if (events == nullptr) return true;
+  // Not under the lock: it may wait for a reader.
+  const EventLog::Ended ended = events->finish();
   MutexLock lock(mu_);
-  if (events_ == nullptr) return true;
-  const std::unique_ptr<OutputFile> events = std::move(events_);
-  Result<bool> finished = events->finish();
-  if (!finished) events_error_ = finished.error();
-  return finished;
+  events_error_ = ended.error;
+  events_dropped_ = ended.dropped;
+  if (ended.error.empty() && ended.dropped == 0) return true;
+  const std::string lines =
+      std::to_string(ended.dropped) + (ended.dropped == 1 ? " line" : " lines") + " dropped";
+  if (!ended.error.empty()) return Error{ended.error + "; " + lines};
+  return Error{"'" + options_.events_path + "' cannot be written as fast as events come: " + lines};
 }
 
 void RunRecorder::sample_loop() {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "allocator/base/clock.h"
@@ -16,6 +17,7 @@
 #include "allocator/base/units.h"
 #include "reports/api/files.h"
 #include "reports/recorder/build_facts.h"
+#include "workloads/common/exit_signals.h"
 
 namespace keel {
 namespace {
@@ -26,6 +28,10 @@ constexpr int64_t kGraceNs = 5 * kSecond;
 // within two seconds, whatever it was at. The rest is for building and writing the report.
 constexpr int64_t kStopGraceNs = kSecond;
 constexpr int64_t kProgressNs = 20'000'000;
+// From then on an output that nobody reads is given up, after 200 ms without a reader for each.
+constexpr int64_t kGiveUpNs = 1200 * kMillisecond;
+// And then nothing but standard output and error can still hold it up.
+constexpr int64_t kLastNs = 1900 * kMillisecond;
 
 nlohmann::json workload_json(const std::string& name, const CommonOptions& o) {
   return {{"name", name}, {"arguments", o.arguments}, {"seed", o.seed}, {"threads", o.threads}};
@@ -87,6 +93,7 @@ Session::Session(std::string workload, const CommonOptions& options) try
   sigemptyset(&watched_);
   for (int n : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&watched_, n);
   pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
+  exit_signals::block();
   try {
     signals_ = Thread([this] { signal_loop(); });
   } catch (const std::system_error& e) {
@@ -133,40 +140,71 @@ Session::~Session() {
   finished_.store(true, std::memory_order_relaxed);
   pthread_kill(signals_.native_handle(), SIGUSR2);
   signals_.join();
+  // The program's exit is left, in which standard output may wait for its reader.
+  exit_signals::note_written();
+  exit_signals::answer_at_once(deadline_ns_.load(std::memory_order_relaxed));
+}
+
+int Session::next_signal(const sigset_t& watched, int64_t end_ns) const {
+  for (;;) {
+    const int64_t left = std::max<int64_t>(0, end_ns - now_ns());
+    const timespec time{left / kSecond, left % kSecond};
+    const int number = end_ns != 0 ? sigtimedwait(&watched, nullptr, &time) : sigwaitinfo(&watched, nullptr);
+    if (number > 0) return number;
+    if (end_ns != 0 && errno == EAGAIN) return 0;
+  }
 }
 
 void Session::signal_loop() {
   pthread_setname_np(pthread_self(), "keel-signals");
-  int number = 0;
-  while (sigwait(&watched_, &number) == 0) {
+  for (;;) {
+    const int number = next_signal(watched_, 0);
+    // relaxed [session.stop], and acquire [session.crash].
     if (finished_.load(std::memory_order_relaxed)) return;
-    if (crashed_.load(std::memory_order_acquire)) {
-      {
-        std::lock_guard lock(mu_);
-        error_ = crash_text_;
-      }
-      write_incomplete();
-      crash_written_.store(true, std::memory_order_relaxed);
-      for (;;) pause();  // the dying thread takes the process
-    }
-    if (number == SIGUSR2) continue;
-    const bool asked_before = signal_.exchange(number, std::memory_order_relaxed) != 0;
-    if (asked_before && writing_.load(std::memory_order_relaxed)) _exit(128 + number);
-    request_stop();
-    // Give the workload time to come back and write the full report; a second signal ends the wait.
-    const timespec grace{kStopGraceNs / kSecond, kStopGraceNs % kSecond};
-    const int next = sigtimedwait(&watched_, nullptr, &grace);
+    if (crashed_.load(std::memory_order_acquire)) write_for_the_dying();
+    if (number != SIGUSR2) return answer(number);
+  }
+}
+
+void Session::answer(int number) {
+  const int64_t begin = now_ns();
+  deadline_ns_.store(begin + kLastNs, std::memory_order_relaxed);
+  signal_.store(number, std::memory_order_relaxed);
+  exit_signals::note_first(number);
+  give_up_outputs_from(begin + kGiveUpNs);
+  request_stop();
+  // Time for the workload to come back and write the full report.
+  for (int next = 0; (next = next_signal(watched_, begin + kStopGraceNs)) != 0;) {
+    if (next != SIGUSR2) _exit(128 + next);
     if (finished_.load(std::memory_order_relaxed)) return;
-    if (next == SIGUSR2) continue;
-    // The workload has come back and writes: its report is whole or the old one, so a second signal may end
-    // that.
-    if (writing_.exchange(true, std::memory_order_relaxed)) {
-      if (next == SIGINT || next == SIGTERM) _exit(128 + number);
-      continue;
-    }
+    if (crashed_.load(std::memory_order_acquire)) write_for_the_dying();
+  }
+  exit_signals::answer_at_once(begin + kLastNs);
+  if (!writing_.exchange(true, std::memory_order_relaxed)) {
     write_incomplete();
+    if (crashed_.load(std::memory_order_acquire)) write_for_the_dying();
     _exit(128 + number);
   }
+  // The workload has come back and writes.
+  sigset_t own;
+  sigemptyset(&own);
+  sigaddset(&own, SIGUSR2);
+  while (!finished_.load(std::memory_order_relaxed)) {
+    next_signal(own, 0);
+    if (crashed_.load(std::memory_order_acquire)) write_for_the_dying();
+  }
+}
+
+void Session::write_for_the_dying() {
+  exit_signals::answer_at_once(deadline_ns_.load(std::memory_order_relaxed));
+  give_up_outputs_from(now_ns() + kGiveUpNs);
+  {
+    std::lock_guard lock(mu_);
+    error_ = crash_text_;
+  }
+  write_incomplete();
+  crash_written_.store(true, std::memory_order_relaxed);
+  for (;;) pause();  // the dying thread takes the process
 }
 
 void Session::write_incomplete() {
@@ -175,15 +213,19 @@ void Session::write_incomplete() {
 }
 
 bool Session::note_written(const char* what, const Result<bool>& written) const {
-  if (!written) std::fprintf(stderr, "%s: %s: %s\n", workload_.c_str(), what, written.error().c_str());
+  if (!written) print_error_line(workload_ + ": " + what + ": " + written.error());
   return written.ok();
 }
 
 bool Session::write_files(const nlohmann::json& report) const {
+  const bool report_last = !is_file_output(options_.report_path);
   bool all = true;
-  if (!options_.report_path.empty()) all = note_written("report", write_report(report, options_.report_path));
-  if (!options_.trace_path.empty())
-    all = note_written("trace", write_trace(report, options_.trace_path)) && all;
+  for (const bool last : {false, true}) {
+    if (!options_.report_path.empty() && last == report_last)
+      all = note_written("report", write_report(report, options_.report_path)) && all;
+    if (!options_.trace_path.empty() && last == !is_file_output(options_.trace_path))
+      all = note_written("trace", write_trace(report, options_.trace_path)) && all;
+  }
   return all;
 }
 
@@ -265,21 +307,28 @@ int Session::finish(const std::function<void(nlohmann::json&)>& add_sections) {
     for (;;) pause();  // too late: the signal thread writes the report and ends the process
   }
   const int number = signal_.load(std::memory_order_relaxed);
-  bool out_of_memory = false;
+  std::string error;
   {
     std::lock_guard lock(mu_);
-    out_of_memory = !error_.empty();
-    if (out_of_memory) std::fprintf(stderr, "%s: %s\n", workload_.c_str(), error_.c_str());
+    error = error_;
   }
+  // Not under the lock: it may wait for who reads stderr.
+  const bool out_of_memory = !error.empty();
+  if (out_of_memory) print_error_line(workload_ + ": " + error);
   bool all_written = note_written("events", recorder_.finish_events());
   const nlohmann::json report = build(number == 0 && !out_of_memory);
   int status = number != 0 ? 128 + number : out_of_memory ? 3 : 0;
   if (status == 0 && self_check_done_ && !self_check_passed_) {
-    std::fprintf(stderr, "%s: self-check failed: %s\n", workload_.c_str(), self_check_detail_.c_str());
+    print_error_line(workload_ + ": self-check failed: " + self_check_detail_);
     status = 1;
   }
   all_written = write_files(report) && all_written;
-  if (!all_written && status == 0) status = 1;
+  exit_signals::note_written();
+  if (!all_written && status == 0) {
+    // Given up because of a signal that came meanwhile, or not writable.
+    const int late = signal_.load(std::memory_order_relaxed);
+    status = late != 0 ? 128 + late : 1;
+  }
   if (!options_.quiet && options_.report_path != "-") {
     const auto& run = report["run"];
     std::string line = workload_ + ": " + std::to_string(report["cycles"].size()) + " collections";

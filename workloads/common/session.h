@@ -3,8 +3,11 @@
 // SIGINT and SIGTERM end a run early: the workload sees stop_requested() and comes back; if it does not
 // within a second (it fills a store, waits for a collection, checks the heap), the signal thread itself
 // writes the report, so that the program is gone within two. Either way the report is valid, says it is
-// incomplete, and the status is 128 + n. A failed check or a fatal signal leaves <report>.crash.txt (see
-// collector/api/crash_report.h) and, if the rest of the process is still able to, the incomplete report too.
+// incomplete, and the status is 128 + n. An output that nobody reads (a FIFO, a pipe) is given up 1.2 seconds
+// after the signal, with a line; files are written before it, and whole however long that takes. A second
+// signal ends the program at once: a file is then the old one or the whole new one.
+// A failed check or a fatal signal leaves <report>.crash.txt (see collector/api/crash_report.h) and, if the
+// rest of the process is still able to, the incomplete report too.
 // Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
 #pragma once
 
@@ -54,11 +57,18 @@ class Session {
 
  private:
   void signal_loop();
+  /// Signal thread: the first signal has come.
+  void answer(int number);
+  /// The next watched signal, until `end_ns` (now_ns(); 0: for ever). 0: the time is up.
+  int next_signal(const sigset_t& watched, int64_t end_ns) const;
+  /// Signal thread: a thread dies, and waits for the report.
+  [[noreturn]] void write_for_the_dying();
   CrashOptions crash_options();
   /// Dying thread: has the signal thread write the report, waits for it a while.
   void last_words(int signal, const char* what);
   void write_incomplete();
-  /// The report, then the trace, as far as they were asked for; false, with a line each, if one failed.
+  /// The report and the trace, as far as they were asked for; false, with a line each, if one failed. What
+  /// may wait for a reader comes last.
   bool write_files(const nlohmann::json& report) const;
   /// Says in a line what could not be written; false then.
   bool note_written(const char* what, const Result<bool>& written) const;
@@ -72,6 +82,8 @@ class Session {
   RunRecorder recorder_;
   std::atomic<bool> stop_{false};
   std::atomic<int> signal_{0};  // relaxed [session.stop]
+  std::atomic<int64_t> deadline_ns_{
+      0};  // relaxed [session.stop]: after a signal, when the program is to be gone
   // relaxed [session.stop]: who sets it writes the report; the other one lets it. What it says is under mu_.
   std::atomic<bool> writing_{false};
   std::mutex mu_;  // sections_, self check, error_
