@@ -1,7 +1,7 @@
 // CONFIG: barriers=hybrid roots=precise; one needs race points (all builds but release)
 //
-// Long work off safepoints: clearing a large object's pages stops nobody's collection, and roots are taken
-// while roots are scanned.
+// Long work off safepoints: clearing a large object's pages and giving memory back stop nobody's collection,
+// and roots are taken while roots are scanned.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -30,11 +30,14 @@ HeapConfig config(const char* transitions) {
 
 struct Clearing {
   Heap* heap;
+  RacePoint at = RacePoint::kClearingLarge;
+  std::thread::id thread = std::this_thread::get_id();
   uint32_t cycles = 0;
   std::atomic<bool> once{false};
   static void hook(RacePoint point, void* self) {
     auto* clearing = static_cast<Clearing*>(self);
-    if (point != RacePoint::kClearingLarge || clearing->once.exchange(true)) return;
+    if (point != clearing->at || std::this_thread::get_id() != clearing->thread) return;
+    if (clearing->once.exchange(true)) return;
     // Whole cycles, walks included, by another thread, while this one clears.
     const uint32_t before = clearing->heap->stats().num_gc;
     std::thread collector([&] {
@@ -67,6 +70,20 @@ TEST_P(AwayClearing, ACollectionEndsWhileALargeObjectIsCleared) {
   fresh.get()[7] = make<Node>();
   heap.collect();
   EXPECT_NE(fresh.get()[7].get(), nullptr);
+  EXPECT_EQ(heap.check(), "");
+}
+
+// No cycle comes about meanwhile if the cycle thread gives it back.
+TEST_P(AwayClearing, ACollectionEndsWhileMemoryGoesBackToTheSystem) {
+  if (!kRacePointsEnabled) GTEST_SKIP() << "race points are compiled out of release builds";
+  Heap heap(config(GetParam()));
+  MutatorScope scope(heap);
+  for (int i = 0; i < 4; ++i) make_array<Ptr<Node>>(1 << 20);
+  Clearing releasing{&heap, RacePoint::kReleasingPages};
+  set_race_hook_for_testing(&Clearing::hook, &releasing);
+  heap.free_os_memory();
+  set_race_hook_for_testing(nullptr, nullptr);
+  EXPECT_EQ(releasing.cycles, 2U);
   EXPECT_EQ(heap.check(), "");
 }
 

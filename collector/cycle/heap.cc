@@ -168,7 +168,9 @@ void Heap::free_os_memory() {
   if (core_->closed) return;
   blocking([this] {
     core_->cycle->collect();
-    core_->cycle->run_between([this] { core_->memory.pages().release_idle(0, ~uint64_t{0}); });
+    // On this thread, beside whatever the cycle thread does: cycles begin meanwhile, and nobody waits for
+    // one.
+    core_->memory.pages().release_idle(0, ~uint64_t{0});
   });
 }
 
