@@ -184,5 +184,68 @@ TEST(Sweep, LooksAtListsOncePerSpanAndLayout) {
   EXPECT_EQ(memory.count_unswept_spans(), 0U);
 }
 
+class FreeEverything final : public SweepHook {
+ public:
+  void sweep_span(Span& span, uint32_t cycle) override {
+    span.live_slots = 0;
+    span.swept_cycle.store(cycle, std::memory_order_relaxed);
+  }
+};
+
+// Is away while the system takes pages, and looks at the heap as somebody else would.
+class Onlooker final : public AwayHook {
+ public:
+  explicit Onlooker(HeapMemory& memory) : memory_(memory) {}
+  void run_away(void (*work)(void*), void* argument) override {
+    ++regions;
+    sweep_over += memory_.sweep_is_over() ? 1 : 0;
+    const PageHeapStats stats = memory_.pages().stats();
+    in_use_bytes += stats.in_use_bytes;
+    EXPECT_STREQ(memory_.pages().check_identities(), "");
+    EXPECT_EQ(memory_.leaving(), 1U);
+    work(argument);
+  }
+  int regions = 0;
+  int sweep_over = 0;
+  uint64_t in_use_bytes = 0;
+
+ private:
+  HeapMemory& memory_;
+};
+
+// 0.2 s a GiB: no stop waits for it, no cycle's beginning, and the pages are out of use at once.
+TEST(Sweep, ADeadLargeSpanGoesToTheSystemAwayAndAfterTheSweep) {
+  HeapMemory memory({kGiB, 0, false, false});
+  FreeEverything sweep;
+  Onlooker onlooker(memory);
+  memory.set_sweep_hook(&sweep);
+  memory.set_away_hook(&onlooker);
+  PointerMap pointers;
+  pointers.kind = MapKind::kOneUnit;
+  pointers.unit_words = 2;
+  pointers.offsets = {1};
+  const uint64_t bytes[] = {80 * kMiB, 4 * kMiB, 80 * kMiB + kPageBytes};
+  const LayoutId layouts[] = {register_layout(kMaxSmallBytes + 16, pointers),
+                              register_layout(kMaxSmallBytes + 16, PointerMap{}),
+                              register_layout(kMaxSmallBytes + 16, PointerMap{})};
+  for (int i = 0; i < 3; ++i) {
+    Span* span = memory.allocate_large(layouts[i], bytes[i], memory.cycle(), false);
+    ASSERT_NE(span, nullptr);
+    auto* last = reinterpret_cast<char*>(span->start + bytes[i] - 1);
+    *last = 1;
+    memory.finish_mark();
+    const int before = onlooker.regions;
+    EXPECT_TRUE(memory.sweep_one(memory.cycle()));
+    EXPECT_EQ(onlooker.regions, before + 1) << "not away for " << bytes[i] << " bytes";
+    EXPECT_EQ(*last, 0) << "the system has not taken the last page";
+    EXPECT_EQ(memory.leaving(), 0U);
+    EXPECT_EQ(memory.pages().stats().free_runs, 1U);
+    EXPECT_EQ(memory.pages().stats().dirty_bytes, 0U);
+    EXPECT_STREQ(memory.pages().check_identities(), "");
+  }
+  EXPECT_EQ(onlooker.sweep_over, 3) << "the sweep is not over while the pages go";
+  EXPECT_EQ(onlooker.in_use_bytes, 0U);
+}
+
 }  // namespace
 }  // namespace keel

@@ -223,7 +223,7 @@ uint64_t HeapMemory::metadata_bytes() const {
   return bytes.bits + bytes.spans + bytes.page_table;
 }
 
-void HeapMemory::free_span(Span& span) {
+LeavingPages HeapMemory::free_span(Span& span) {
   // relaxed [span.specials]: the sweep of this span, just now on this thread, has decided them.
   KEEL_CHECK(span.specials.load(std::memory_order_relaxed) == nullptr, "span at %p ends with specials",
              reinterpret_cast<void*>(span.start));
@@ -231,30 +231,66 @@ void HeapMemory::free_span(Span& span) {
   const uint64_t pages = span.pages;
   const Layout& l = layout_of(span.layout);
   const bool untouched = l.large() && l.noscan() && span.object_bytes >= kHugePageBytes;
-  // A span this large goes straight back to the system: nobody will reuse it whole soon.
-  bool released = untouched || span.bytes() >= PageTable::kChunkBytes;
-  if (span.bytes() >= PageTable::kChunkBytes) chunked_pages_.fetch_sub(pages, std::memory_order_relaxed);
+  const bool chunked = span.bytes() >= PageTable::kChunkBytes;
+  if (chunked) chunked_pages_.fetch_sub(pages, std::memory_order_relaxed);
   if (!defect(Defect::kFreeSpanFindable)) table_.withdraw(span);
   span.state.store(SpanState::kFree, std::memory_order_relaxed);
-  if (released) {
-    void* start = reinterpret_cast<void*>(span.start);
-    released = os::release(start, span.bytes());
-    if (untouched && config_.huge_pages) os::set_huge_pages(start, span.bytes(), true);
+  if (!untouched && !chunked) {
+    pages_.free(page, pages, false);
+    return {};
   }
-  pages_.free(page, pages, released);
+  // A span this large goes straight back to the system: nobody will reuse it whole soon. Not here: that takes
+  // 0.2 s a GiB, and the sweep is not over before this returns.
+  // relaxed [sweep.leaving]: up before the pages go out of use; the release that counts is in release().
+  leaving_.fetch_add(1, std::memory_order_relaxed);
+  pages_.begin_release(pages);
+  return {page, pages, untouched};
 }
 
-void HeapMemory::file_swept(Span& span, uint32_t cycle) {
+bool HeapMemory::give_to_system(const LeavingPages& leaving) {
+  char* start = reinterpret_cast<char*>(table_.address_of(leaving.page));
+  const uint64_t bytes = leaving.pages << kPageShift;
+  bool released = true;
+  // A chunk at a time: growing the heap's range, and whoever then waits for it, wait for the system call.
+  for (uint64_t at = 0; at < bytes && released; at += PageTable::kChunkBytes) {
+    released = os::release(start + at, std::min<uint64_t>(PageTable::kChunkBytes, bytes - at));
+  }
+  if (leaving.untouched && config_.huge_pages) os::set_huge_pages(start, bytes, true);
+  return released;
+}
+
+void HeapMemory::release(const LeavingPages& leaving) {
+  if (leaving.pages == 0) return;
+  struct Work {
+    HeapMemory* self;
+    const LeavingPages* leaving;
+    bool released;
+  } work{this, &leaving, false};
+  const auto give = [](void* argument) {
+    auto* w = static_cast<Work*>(argument);
+    w->released = w->self->give_to_system(*w->leaving);
+  };
+  if (away_hook_ != nullptr) {
+    away_hook_->run_away(give, &work);
+  } else {
+    give(&work);
+  }
+  pages_.end_release(leaving.page, leaving.pages, work.released);
+  // release [sweep.leaving]: pairs with the acquire in leaving(); the pages are free.
+  leaving_.fetch_sub(1, std::memory_order_release);
+}
+
+LeavingPages HeapMemory::file_swept(Span& span, uint32_t cycle) {
   const Layout& l = layout_of(span.layout);
-  if (span.live_slots == 0) {
-    free_span(span);
-  } else if (l.large()) {
+  if (span.live_slots == 0) return free_span(span);
+  if (l.large()) {
     list(cycle);
     MutexLock lock(large_mu_);
     large_[cycle & 1].push_back(&span);
   } else {
     put(central(span.layout), span, cycle);
   }
+  return {};
 }
 
 void HeapMemory::put(CentralList& central, Span& span, uint32_t cycle) {
@@ -270,6 +306,14 @@ Span* HeapMemory::take_unswept(CentralList& central, uint32_t cycle) {
 }
 
 bool HeapMemory::sweep_one(uint32_t now) {
+  LeavingPages leaving;
+  const bool swept = sweep_one(now, leaving);
+  // The sweep is over by now: a cycle can begin meanwhile.
+  release(leaving);
+  return swept;
+}
+
+bool HeapMemory::sweep_one(uint32_t now, LeavingPages& leaving) {
   // relaxed [sweep.in_flight]: nothing to take; sweep_is_over() asks properly.
   if (listed_[(now & 1) ^ 1].load(std::memory_order_relaxed) == 0) return false;
   SweepInFlight sweeping(sweeps_in_flight_);
@@ -294,7 +338,7 @@ bool HeapMemory::sweep_one(uint32_t now) {
   if (span == nullptr) return false;
   sweep_hook_->sweep_span(*span, now);
   if (defect(Defect::kSpanFiledTwice) && span->live_slots != 0) file_swept(*span, now);
-  file_swept(*span, now);
+  leaving = file_swept(*span, now);
   return true;
 }
 

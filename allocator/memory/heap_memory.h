@@ -37,6 +37,13 @@ struct HeapMemoryConfig {
   bool poison = false;
 };
 
+/// Pages of a dead span that are about to go to the system: in no span and in no free run.
+struct LeavingPages {
+  uint64_t page = 0;
+  uint64_t pages = 0;  // 0: none
+  bool untouched = false;
+};
+
 class HeapMemory {
  public:
   explicit HeapMemory(const HeapMemoryConfig& config);
@@ -86,8 +93,16 @@ class HeapMemory {
   /// Bytes of pages taken for large objects that are no span yet. relaxed [stats]: exact in a stop.
   [[nodiscard]] uint64_t unpublished_bytes() const { return unpublished_.load(std::memory_order_relaxed); }
 
-  /// Takes any unswept span (small or large) and sweeps it. False if there is none. Threads: any.
+  /// Takes any unswept span (small or large) and sweeps it. False if there is none. Threads: any. A mutator
+  /// is away (AwayHook) while the system takes the pages of a large one.
   bool sweep_one(uint32_t cycle);
+  /// The same, but pages for the system are left to the caller, who hands them to release() next.
+  bool sweep_one(uint32_t cycle, LeavingPages& leaving);
+  /// Nobody waits for this but who waits until leaving() is 0. Threads: any, no lock held.
+  void release(const LeavingPages& leaving);
+  /// Runs of pages that have been left to release() and not come back. acquire [sweep.leaving]: 0 means that
+  /// all of them are free.
+  [[nodiscard]] uint32_t leaving() const { return leaving_.load(std::memory_order_acquire); }
   /// True when every span not in a cache is swept and nobody is in the middle of one.
   [[nodiscard]] bool sweep_is_over() const;
   /// Spans not yet swept in this cycle, those in caches not counted. Exact when nothing runs. Cost: one load.
@@ -157,9 +172,11 @@ class HeapMemory {
   void put(CentralList& list, Span& span, uint32_t cycle);
   Span* take_unswept(CentralList& list, uint32_t cycle);
   Span* new_span(LayoutId layout, const PageRun& run, uint32_t cycle);
-  /// After sweep_span(): files the span, or frees its pages if nothing lives in it.
-  void file_swept(Span& span, uint32_t cycle);
-  void free_span(Span& span);
+  /// After sweep_span(): files the span, or frees its pages if nothing lives in it: those it returns go to
+  /// the system first.
+  LeavingPages file_swept(Span& span, uint32_t cycle);
+  LeavingPages free_span(Span& span);
+  [[nodiscard]] bool give_to_system(const LeavingPages& leaving);
   void clear_large(const PageRun& run, bool untouched);
   [[nodiscard]] CentralList* central_if_any(LayoutId layout) const {
     // acquire [central.create]: pairs with the release in central(); the list is constructed.
@@ -181,6 +198,7 @@ class HeapMemory {
   // was taken out.
   Atomic<uint64_t> listed_[2]{};
   Atomic<uint64_t> sweep_looks_{0};
+  Atomic<uint32_t> leaving_{0};
   Freed freed_;
   std::array<SizeCounts, kSizeClassCount> by_size_;
   Atomic<uint64_t> unpublished_{0};

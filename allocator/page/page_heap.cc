@@ -124,13 +124,25 @@ uint64_t PageHeap::dirty_in(const Run& run, uint64_t page, uint64_t pages) const
   return run.dirty_pages == run.pages ? pages : dirty_pages_.count(page, pages);
 }
 
-void PageHeap::free(uint64_t page, uint64_t pages, bool released) {
+void PageHeap::free(uint64_t page, uint64_t pages, bool released) { take_back(page, pages, released, true); }
+
+void PageHeap::begin_release(uint64_t pages) {
+  MutexLock lock(mu_);
+  in_use_ -= pages;
+  detached_ += pages;
+}
+
+void PageHeap::end_release(uint64_t page, uint64_t pages, bool released) {
+  take_back(page, pages, released, false);
+}
+
+void PageHeap::take_back(uint64_t page, uint64_t pages, bool released, bool in_use) {
   released = released || defect(Defect::kDirtyPagesCalledClean);
   const WholePages clean = released ? whole_pages(page, pages) : WholePages{page, 0};
   const uint64_t end_of_clean = clean.first + clean.count;
   if (clean.count == 0) dirty_pages_.write_own(page, pages, true);
   MutexLock lock(mu_);
-  in_use_ -= pages;
+  (in_use ? in_use_ : detached_) -= pages;
   if (clean.count == 0) {
     dirty_pages_.write_shared(page, pages, true);
   } else {

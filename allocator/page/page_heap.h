@@ -61,6 +61,11 @@ class PageHeap {
   /// Threads: its owner.
   void free(uint64_t page, uint64_t pages, bool released);
 
+  /// The same in two steps, for a run that its owner gives to the system in between: it goes out of use, and
+  /// becomes free (`released`: the system has it).
+  void begin_release(uint64_t pages);
+  void end_release(uint64_t page, uint64_t pages, bool released);
+
   /// Gives dirty free pages to the system, highest addresses first, until at most `keep_bytes` of them stay
   /// or `budget_bytes` were released, a page more at most. Returns the bytes released. Threads: any; a piece
   /// of at most kReleasePieceBytes is taken out of its run, given back without the lock, and put back.
@@ -115,6 +120,7 @@ class PageHeap {
   PageRun allocate_locked(uint64_t pages, uint64_t align_pages) KEEL_REQUIRES(mu_);
   [[nodiscard]] Piece find_dirty_locked(uint64_t below, uint64_t most) const KEEL_REQUIRES(mu_);
   uint64_t detach_locked(uint64_t page, uint64_t pages) KEEL_REQUIRES(mu_);
+  void take_back(uint64_t page, uint64_t pages, bool released, bool in_use);
   void put_back_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);
   bool grow_locked(uint64_t pages) KEEL_REQUIRES(mu_);
   void insert_locked(uint64_t page, Run run) KEEL_REQUIRES(mu_);

@@ -174,7 +174,11 @@ void Cycle::run() {
       MutexLock lock(mu_);
       sweep_now = waiters_ > 0;
     }
-    if (sweep_now) core_.sweeper->finish();
+    if (sweep_now) {
+      core_.sweeper->finish();
+      // Whoever asked may need the room.
+      core_.sweeper->wait_for_pages();
+    }
     MutexLock lock(mu_);
     if (sweep_now) swept_ = begun_;
     request_pending_.store(false, std::memory_order_relaxed);

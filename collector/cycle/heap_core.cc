@@ -364,7 +364,8 @@ void HeapCore::sweep_share(Mutator& self, uint64_t bytes) {
   int spans = static_cast<int>(std::min(owed + 0.5, 64.0));
   if (spans <= 0) return;
   const int64_t begin = now_ns();
-  for (; spans > 0; --spans) {
+  // Looked at again each time: sweeping a large span has a blocking region, in which marking may begin.
+  for (; spans > 0 && !marking.load(std::memory_order_relaxed); --spans) {
     if (!memory.sweep_one(self.cache_.cycle())) {
       pacer.set_sweep_ratio(0);
       break;

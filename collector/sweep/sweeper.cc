@@ -90,6 +90,10 @@ void Sweeper::finish() {
   wake_.notify_all();
 }
 
+void Sweeper::wait_for_pages() {
+  while (memory_.leaving() != 0) ThisThread::yield();
+}
+
 void Sweeper::run() {
   pthread_setname_np(pthread_self(), "keel-sweep");
   for (;;) {
@@ -103,10 +107,13 @@ void Sweeper::run() {
       retain = retain_bytes_;
     }
     bool more = true;
+    LeavingPages leaving;
     if (sweep) {
       race_point(RacePoint::kBackgroundSweep);
       const int64_t slice_end = now_ns() + kSliceNs;
-      while (more && now_ns() < slice_end) more = memory_.sweep_one(memory_.cycle());
+      while (more && leaving.pages == 0 && now_ns() < slice_end) {
+        more = memory_.sweep_one(memory_.cycle(), leaving);
+      }
     } else {
       // Swept: return idle pages, a piece at a time.
       const uint64_t in_use = memory_.pages().stats().in_use_bytes;
@@ -117,15 +124,20 @@ void Sweeper::run() {
       more = released != 0;
       release_ns_.fetch_add(thread_cpu_ns() - before, std::memory_order_relaxed);
     }
-    MutexLock lock(mu_);
-    working_ = false;
-    if (!more && sweep) {
-      wanted_ = false;
-      releasing_ = true;
-    } else if (!more) {
-      releasing_ = false;
+    {
+      MutexLock lock(mu_);
+      working_ = false;
+      if (!more && sweep) {
+        wanted_ = false;
+        releasing_ = true;
+      } else if (!more) {
+        releasing_ = false;
+      }
+      if (!defect(Defect::kSweepEndNotTold)) wake_.notify_all();
     }
-    if (!defect(Defect::kSweepEndNotTold)) wake_.notify_all();
+    // It holds no span any more: a cycle can begin while these go.
+    memory_.release(leaving);
+    MutexLock lock(mu_);
     if (more && !stopping_) wake_.wait_for(mu_, 3 * kSliceNs);
   }
 }

@@ -4,7 +4,7 @@
 // A span is swept by whoever takes it from a list: a mutator that needs a slot (lazily), a mutator paying its
 // proportional share (spans per allocated byte, as Go's proportional sweep), or the background thread, which
 // uses at most a quarter of one core. All of it is over before the next cycle scans a root (rule 3). Threads:
-// sweep_span() from any; start(), finish() from the cycle thread.
+// sweep_span() from any; start(), finish(), wait_for_pages() from the cycle thread.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,9 @@ class Sweeper final : public SweepHook {
   void start(uint64_t retain_bytes);
   /// Sweeps whatever is left and waits until the background thread holds no span.
   void finish();
+  /// Waits until the pages of dead large spans, which may be on their way to the system after the sweep, are
+  /// free. World running.
+  void wait_for_pages();
 
   // relaxed [stats]. CPU time of sweeping on all threads: one span of 16 is timed and counted for all.
   [[nodiscard]] int64_t sweep_ns() const { return sweep_ns_.load(std::memory_order_relaxed); }
