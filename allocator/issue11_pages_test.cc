@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "allocator/base/os_memory.h"
@@ -75,6 +78,46 @@ TEST_P(SystemPages, LargeObjectsAreZero) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, SystemPages, testing::Values(4096, 16384, 65536));
+
+// What the kernel knows of the mapping at `address`: "dd" among its flags keeps it out of core dumps.
+bool in_dumps(uintptr_t address) {
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long first = 0;
+    unsigned long long last = 0;
+    if (std::sscanf(line.c_str(), "%llx-%llx ", &first, &last) == 2) {
+      here = first <= address && address < last;
+    } else if (here && line.rfind("VmFlags:", 0) == 0) {
+      return line.find(" dd") == std::string::npos;
+    }
+  }
+  ADD_FAILURE() << "no mapping at the address";
+  return false;
+}
+
+class FreeEverything final : public SweepHook {
+ public:
+  void sweep_span(Span& span, uint32_t cycle) override {
+    span.live_slots = 0;
+    span.swept_cycle.store(cycle, std::memory_order_relaxed);
+  }
+};
+
+// A large pointer-free object is kept out of core dumps. What takes its pages afterwards is not.
+TEST(CoreDumps, HavePagesThatALargeObjectHasLeft) {
+  HeapMemory memory({256 * kMiB, 0, false, false});
+  FreeEverything sweep;
+  memory.set_sweep_hook(&sweep);
+  const LayoutId large = register_layout(4 * kMiB, PointerMap{});
+  const Span* span = memory.allocate_large(large, 4 * kMiB, memory.cycle(), false);
+  ASSERT_NE(span, nullptr);
+  const uintptr_t address = span->start + kMiB;
+  EXPECT_FALSE(in_dumps(address));
+  memory.finish_mark();
+  EXPECT_TRUE(memory.sweep_one(memory.cycle()));
+  EXPECT_TRUE(in_dumps(address));
+}
 
 // Of a table's pages those become resident that are used: none yet. (malloc would have cleared them by
 // writing.)

@@ -103,6 +103,7 @@ void set_huge_pages(void* start, size_t bytes, bool wanted) {
 }
 
 void exclude_from_dumps(void* start, size_t bytes) { advise(start, bytes, MADV_DONTDUMP); }
+void include_in_dumps(void* start, size_t bytes) { advise(start, bytes, MADV_DODUMP); }
 
 const char* describe_commit_limit(char* buffer, size_t bytes) {
   buffer[0] = 0;

@@ -51,8 +51,9 @@ size_t resident_bytes(void* start, size_t bytes);
 /// Asks for (or forbids) transparent huge pages.
 void set_huge_pages(void* start, size_t bytes, bool wanted);
 
-/// Keeps a range out of core dumps.
+/// Keeps a range out of core dumps, or has it in them again.
 void exclude_from_dumps(void* start, size_t bytes);
+void include_in_dumps(void* start, size_t bytes);
 
 /// "strict overcommit: limit 12.0 GiB, committed 3.1 GiB" or an empty string when overcommit is not strict.
 const char* describe_commit_limit(char* buffer, size_t bytes);

@@ -255,7 +255,11 @@ bool HeapMemory::give_to_system(const LeavingPages& leaving) {
   for (uint64_t at = 0; at < bytes && released; at += PageTable::kChunkBytes) {
     released = os::release(start + at, std::min<uint64_t>(PageTable::kChunkBytes, bytes - at));
   }
-  if (leaving.untouched && config_.huge_pages) os::set_huge_pages(start, bytes, true);
+  if (leaving.untouched) {
+    // As other pages again: what will be in them belongs into a core dump.
+    os::include_in_dumps(start, bytes);
+    if (config_.huge_pages) os::set_huge_pages(start, bytes, true);
+  }
   return released;
 }
 
