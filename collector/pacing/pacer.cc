@@ -9,6 +9,8 @@ namespace keel {
 namespace {
 // With GOGC off, a forced cycle is paced as if GOGC were this (Go mgcpacer.go, revise()).
 constexpr double kGrowthWhenOff = 1000;
+// More than any credit, and a whole number of bytes that fits the type.
+constexpr double kMostCredit = 4e18;
 }  // namespace
 
 Pacer::Pacer(const PacerConfig& config)
@@ -56,7 +58,7 @@ void Pacer::recompute_locked() {
 double Pacer::steal_credit(double wanted) {
   int64_t available = credit_.load(std::memory_order_relaxed);
   while (available > 0) {
-    const int64_t take = std::min(available, static_cast<int64_t>(wanted) + 1);
+    const int64_t take = std::min(available, static_cast<int64_t>(std::min(wanted, kMostCredit)) + 1);
     if (credit_.compare_exchange_weak(available, available - take, std::memory_order_relaxed)) {
       return static_cast<double>(take);
     }

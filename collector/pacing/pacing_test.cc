@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "collector/pacing/cpu_limiter.h"
 #include "collector/pacing/pacer.h"
@@ -291,6 +292,16 @@ TEST(Pacer, CreditIsTakenOnce) {
   EXPECT_EQ(pacer.steal_credit(60), 61) << "rounded up to whole bytes";
   EXPECT_EQ(pacer.steal_credit(60), 39);
   EXPECT_EQ(pacer.steal_credit(60), 0);
+}
+
+// Beside 1 TiB of ballast past its goal one allocation can owe more than an int64_t holds.
+TEST(Pacer, ADebtOfAnySizeTakesTheCreditThereIs) {
+  for (const double debt : {1e18, 9.3e18, 1e30, std::numeric_limits<double>::infinity()}) {
+    Pacer pacer({});
+    pacer.add_credit(100);
+    EXPECT_EQ(pacer.steal_credit(debt), 100) << debt;
+    EXPECT_EQ(pacer.credit(), 0) << debt;
+  }
 }
 
 }  // namespace
