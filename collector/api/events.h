@@ -67,7 +67,7 @@ struct CycleRecord {
   int64_t unmarked_stack_targets = -1;
   uint64_t root_words = 0;           // stack words looked at
   uint64_t root_hits = 0;            // that led to an object
-  bool limiter_active = false;       // the CPU limiter was on at some time while marking
+  bool limiter_active = false;       // the CPU limiter was on at some time, or has put the cycle off
   double assist_ratio = 0;           // bytes of scan work per byte allocated, when marking began
   uint64_t expected_scan_bytes = 0;  // what marking was expected to scan
   double utilization = 0;            // share of the cores while marking, assists included, idle marking not

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
@@ -114,9 +115,28 @@ void Cycle::run_stopped(const std::function<void()>& work) {
   });
 }
 
-// A cycle that the heap's size or the clock asks for; nobody waits for one that somebody has asked for.
+bool Cycle::put_off() const {
+  return core_.keeper.puts_off() && core_.pacer.live_bytes() < core_.pacer.put_off_until_bytes();
+}
+
+// Only a cycle that the heap's size asks for: somebody waits for a forced one, and the clock's come seldom.
 bool Cycle::must_wait() const {
-  return core_.keeper.limiting() && !stopping_ && task_ == nullptr && waiters_ == 0;
+  return put_off() && trigger_ != CycleTrigger::kPeriodic && !stopping_ && task_ == nullptr && waiters_ == 0;
+}
+
+// The program goes on, and the heap grows, until the last stop was no more than half of the CPU; but no
+// longer than to the clock's next cycle, for a program that is idle pays for nothing. True if it waited.
+bool Cycle::wait_while_put_off(int64_t last_end_ns) {
+  bool waited = false;
+  while (must_wait()) {
+    waited = true;
+    wake_.wait_for(mu_, CpuLimiter::kPeriodNs);
+    tell_sweeping();
+    core_.keeper.update_limiter();
+    const int64_t periodic = core_.config.periodic_ns;
+    if (periodic > 0 && now_ns() - last_end_ns >= periodic) trigger_ = CycleTrigger::kPeriodic;
+  }
+  return waited;
 }
 
 void Cycle::run() {
@@ -127,6 +147,7 @@ void Cycle::run() {
   for (;;) {
     CycleTrigger trigger = CycleTrigger::kHeap;
     Task* task = nullptr;
+    bool was_put_off = false;
     {
       MutexLock lock(mu_);
       while (!requested_ && !stopping_ && task_ == nullptr) {
@@ -142,12 +163,7 @@ void Cycle::run() {
           trigger_ = CycleTrigger::kPeriodic;
         }
       }
-      // The limiter is on: the program goes on, and the heap grows, until collection has had no more than its
-      // half.
-      while (must_wait()) {
-        wake_.wait_for(mu_, CpuLimiter::kPeriodNs);
-        core_.keeper.update_limiter();
-      }
+      was_put_off = wait_while_put_off(last_end_ns);
       if (stopping_) return;
       task = task_;
       if (task == nullptr) {
@@ -167,7 +183,7 @@ void Cycle::run() {
       done_.notify_all();
       continue;
     }
-    run_cycle(trigger);
+    run_cycle(trigger, was_put_off);
     last_end_ns = now_ns();
     bool sweep_now = false;
     {
@@ -187,13 +203,13 @@ void Cycle::run() {
   }
 }
 
-void Cycle::run_cycle(CycleTrigger trigger) {
+void Cycle::run_cycle(CycleTrigger trigger, bool was_put_off) {
   CycleRecord record;
   record.number = core_.memory.cycle() + 1;
   record.trigger = trigger;
   KEEL_PROBE2(cycle_begin, record.number, static_cast<int>(trigger));
   events_.add("cycle begins", record.number, now_ns());
-  prepare(record);
+  prepare(record, was_put_off);
   if (!core_.barrier.traits.concurrent) {
     mark_in_one_stop(record);
   } else if (ragged()) {
@@ -217,7 +233,8 @@ bool Cycle::ragged() const { return core_.config.transitions == "handshake"; }
 bool Cycle::rescans_in_rounds() const { return ragged() && core_.barrier.traits.needs_final_stack_rescan; }
 
 // Step 1, and what every start needs.
-void Cycle::prepare(CycleRecord& record) {
+void Cycle::prepare(CycleRecord& record, bool was_put_off) {
+  record.limiter_active = was_put_off || core_.keeper.limiting();
   if (!defect(Defect::kMarkBeforeSweepEnds)) core_.sweeper->finish();
   record.heap_trigger_bytes = core_.pacer.trigger_bytes();
   record.heap_goal_bytes = core_.pacer.goal_bytes();
@@ -277,9 +294,15 @@ bool Cycle::mark_until_quiet(CycleRecord& record) {
 
 void Cycle::revise(CycleRecord& record) {
   core_.keeper.update_goal();
+  tell_sweeping();
   core_.keeper.update_limiter();
   record.limiter_active = record.limiter_active || core_.keeper.limiting();
   core_.revise_ratio();
+}
+
+void Cycle::tell_sweeping() {
+  const int64_t all = core_.sweeper->sweep_ns();
+  core_.keeper.add_sweeping(all - std::exchange(told_sweep_ns_, all));
 }
 
 // What the pool has, on the cycle thread.
@@ -298,7 +321,10 @@ void Cycle::drain_stopped(CycleRecord& record) {
   for (;;) {
     help_marking();
     race_point(RacePoint::kBeforeQuietInStop);
-    if (!core_.pool.wait_until_quiet(kReviseNs)) continue;
+    const int64_t asleep = now_ns();
+    const bool quiet = core_.pool.wait_until_quiet(kReviseNs);
+    stood_.slept_ns += now_ns() - asleep;
+    if (!quiet) continue;
     if (!core_.pool.overflowed()) break;
     ++record.grey_overflows;
     rescan_overflowed();
@@ -342,16 +368,23 @@ void Cycle::stop_world(CycleRecord& record, Stop& stop) {
   if (stop.time_to_stop_ns > std::max(record.sweep_termination_stop_ns, record.mark_termination_stop_ns)) {
     record.slowest_thread = times.slowest_thread;
   }
+  stood_ = {.begin_ns = times.stopped_ns, .begin_process_cpu_ns = process_cpu_ns()};
+  stood_.cycle_cpu_ns = -thread_cpu_ns();
 }
 
 void Cycle::before_restart(CycleRecord& record) {
   record.specials_in_stops += core_.specials.visited() - specials_visited_at_stop_;
+  stood_.cycle_cpu_ns += thread_cpu_ns();
+  stood_.end_process_cpu_ns = process_cpu_ns();
+  stood_.end_ns = now_ns();
 }
 
 // The world ran again at `end_ns`: tells the listener, the limiter and the statistics.
 void Cycle::report_stop(CycleRecord& record, PauseKind kind, const Stop& stop, int64_t end_ns) {
   const bool marking = core_.marking.load(std::memory_order_relaxed);
-  core_.keeper.record_stop(stop.begin_ns, end_ns, marking);
+  tell_sweeping();
+  core_.keeper.record_stop(stood_, marking);
+  record.limiter_active = record.limiter_active || core_.keeper.limiting();
   record.world_stop_ns += end_ns - stop.begin_ns;
   events_.add(to_string(kind), record.number, stop.begin_ns, end_ns - stop.begin_ns);
   if (core_.config.listener == nullptr) return;

@@ -47,6 +47,7 @@
 #include "allocator/base/thread.h"
 #include "collector/api/events.h"
 #include "collector/api/heap.h"
+#include "collector/cycle/memory_keeper.h"
 #include "collector/mark/marker.h"
 
 namespace keel {
@@ -69,6 +70,9 @@ class Cycle {
   [[nodiscard]] bool requested() const { return request_pending_.load(std::memory_order_relaxed); }
   /// Returns when marking has begun, or no cycle is asked for, or after `limit_ns`. Threads: as collect().
   void wait_until_marking(int64_t limit_ns);
+  /// The limiter puts off a cycle that the heap's size has asked for or would; the heap may grow meanwhile.
+  /// Threads: any.
+  [[nodiscard]] bool put_off() const;
   /// Cycles begun ever, and the last of them whose sweep is over as well, if somebody waited for that: cycle
   /// n began after begun() returned less than n. Threads: any.
   [[nodiscard]] uint64_t begun();
@@ -107,13 +111,15 @@ class Cycle {
 
   void run();
   [[nodiscard]] bool must_wait() const KEEL_REQUIRES(mu_);
-  void run_cycle(CycleTrigger trigger);
+  bool wait_while_put_off(int64_t last_end_ns) KEEL_REQUIRES(mu_);
+  void run_cycle(CycleTrigger trigger, bool was_put_off);
   // Shared by all transitions (cycle.cc).
-  void prepare(CycleRecord& record);
+  void prepare(CycleRecord& record, bool was_put_off);
   void begin_pacing(CycleRecord& record);
   void scan_root_table();
   bool mark_until_quiet(CycleRecord& record);
   void revise(CycleRecord& record);
+  void tell_sweeping();
   void tell_news();
   void help_marking();
   void drain_stopped(CycleRecord& record);
@@ -149,6 +155,8 @@ class Cycle {
   Marker marker_;  // the cycle thread's own
   RecentEvents events_;
   uint64_t specials_visited_at_stop_ = 0;
+  int64_t told_sweep_ns_ = 0;  // of the sweeper's, what the limiter knows
+  StandingTime stood_;         // the stop that goes on, or the last one
   // Of the last cycle.
   uint64_t root_bytes_ = 0;
   uint64_t last_stack_bytes_ = 0;

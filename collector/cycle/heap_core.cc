@@ -351,7 +351,7 @@ void HeapCore::wait_for_credit(Mutator& self) {
 // core, or for a mutator. Leaves the core to it.
 void HeapCore::wait_for_mark(Mutator& self) {
   const int64_t begin = now_ns();
-  while (cycle->requested() && !marking.load(std::memory_order_relaxed) && !keeper.limiting() &&
+  while (cycle->requested() && !marking.load(std::memory_order_relaxed) && !cycle->put_off() &&
          world.away_ns() < kMostAbsenceNs) {
     blocking([this] { cycle->wait_until_marking(kLookAgainNs); });
   }

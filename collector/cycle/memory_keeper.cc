@@ -2,6 +2,7 @@
 #include "collector/cycle/memory_keeper.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "allocator/base/atomic.h"
 #include "allocator/base/clock.h"
@@ -47,26 +48,40 @@ void MemoryKeeper::look() {
   update_goal();
 }
 
-void MemoryKeeper::update_limiter_locked(int64_t now) {
+void MemoryKeeper::update_limiter_locked(int64_t now, int64_t process_cpu) {
   const int64_t window = (now - limiter_.last_update_ns()) * cores_;
-  const int64_t cpu = process_cpu_ns();
-  const int64_t unused = std::max<int64_t>(0, window - (cpu - last_process_cpu_ns_));
-  last_process_cpu_ns_ = cpu;
+  const int64_t unused = std::max<int64_t>(0, window - (process_cpu - last_process_cpu_ns_));
+  last_process_cpu_ns_ = process_cpu;
   limiter_.update(now, assist_ns_.exchange(0, std::memory_order_relaxed),
-                  unused + idle_mark_ns_.exchange(0, std::memory_order_relaxed));
+                  unused + idle_mark_ns_.exchange(0, std::memory_order_relaxed) + new_sweep_ns_);
+  uncharged_sweep_ns_ += std::exchange(new_sweep_ns_, 0);
+}
+
+void MemoryKeeper::add_sweeping(int64_t ns) {
+  MutexLock lock(mu_);
+  new_sweep_ns_ += ns;
 }
 
 void MemoryKeeper::update_limiter() {
   MutexLock lock(mu_);
   const int64_t now = now_ns();
-  if (now - limiter_.last_update_ns() > CpuLimiter::kPeriodNs) update_limiter_locked(now);
+  if (now - limiter_.last_update_ns() > CpuLimiter::kPeriodNs) update_limiter_locked(now, process_cpu_ns());
 }
 
-void MemoryKeeper::record_stop(int64_t begin_ns, int64_t end_ns, bool marking) {
+void MemoryKeeper::record_stop(const StandingTime& stood, bool marking) {
   MutexLock lock(mu_);
-  update_limiter_locked(begin_ns);
-  limiter_.stop(begin_ns, end_ns, marking);
-  last_process_cpu_ns_ = process_cpu_ns();
+  update_limiter_locked(stood.begin_ns, stood.begin_process_cpu_ns);
+  const int64_t process_cpu = stood.end_process_cpu_ns - stood.begin_process_cpu_ns;
+  const StopUse use{stood.end_ns - stood.begin_ns, stood.slept_ns, stood.cycle_cpu_ns, process_cpu};
+  const int64_t cost = stop_cost_ns(use, cores_) + std::exchange(uncharged_sweep_ns_, 0);
+  limiter_.stop(stood.begin_ns, stood.end_ns, cost, marking);
+  last_process_cpu_ns_ = stood.end_process_cpu_ns;
+}
+
+void MemoryKeeper::record_marking(bool marking) {
+  const int64_t now = now_ns();
+  const int64_t cpu = process_cpu_ns();
+  record_stop({now, now, cpu, cpu}, marking);
 }
 
 }  // namespace keel

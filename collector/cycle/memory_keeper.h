@@ -17,6 +17,16 @@
 
 namespace keel {
 
+/// A world stop from when the world stood to when it runs again, on three clocks.
+struct StandingTime {
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  int64_t begin_process_cpu_ns = 0;
+  int64_t end_process_cpu_ns = 0;
+  int64_t cycle_cpu_ns = 0;  // of the cycle thread, in between
+  int64_t slept_ns = 0;      // by it
+};
+
 class MemoryKeeper {
  public:
   /// How much one mutator allocates between two looks at the figures.
@@ -31,12 +41,19 @@ class MemoryKeeper {
 
   /// True while mutators are not to assist. Threads: any.
   [[nodiscard]] bool limiting() const { return limiter_.limiting(); }
+  /// True while a stop is not paid for; see CpuLimiter. Threads: any.
+  [[nodiscard]] bool puts_off() const { return limiter_.puts_off(); }
   void add_assist(int64_t ns) { assist_ns_.fetch_add(ns, std::memory_order_relaxed); }
   void add_idle_marking(int64_t ns) { idle_mark_ns_.fetch_add(ns, std::memory_order_relaxed); }
+  /// CPU time of sweeping since the last call, whoever did it: not the program's; the next stop is charged
+  /// for it. Threads: the cycle thread, before it accounts for time.
+  void add_sweeping(int64_t ns);
   /// Accounts for the time since the last call, at most every 10 ms. Threads: the cycle thread.
   void update_limiter();
   /// A world stop, after which marking is on or off. Threads: the cycle thread.
-  void record_stop(int64_t begin_ns, int64_t end_ns, bool marking);
+  void record_stop(const StandingTime& stood, bool marking);
+  /// Marking is on or off from now on, without a stop. Threads: the cycle thread.
+  void record_marking(bool marking);
 
   // relaxed [stats].
   [[nodiscard]] uint64_t eager_released_bytes() const { return eager_.load(std::memory_order_relaxed); }
@@ -44,7 +61,7 @@ class MemoryKeeper {
 
  private:
   [[nodiscard]] MemoryFigures figures() const;
-  void update_limiter_locked(int64_t now) KEEL_REQUIRES(mu_);
+  void update_limiter_locked(int64_t now, int64_t process_cpu) KEEL_REQUIRES(mu_);
 
   HeapMemory& memory_;
   Pacer& pacer_;
@@ -53,6 +70,8 @@ class MemoryKeeper {
   Mutex mu_{LockRank::kLeaf};
   CpuLimiter limiter_;
   int64_t last_process_cpu_ns_ KEEL_GUARDED_BY(mu_);
+  int64_t new_sweep_ns_ KEEL_GUARDED_BY(mu_) = 0;        // of the window that is not accounted for
+  int64_t uncharged_sweep_ns_ KEEL_GUARDED_BY(mu_) = 0;  // since the last stop
   // relaxed [stats]: sums, taken by the limiter.
   Atomic<int64_t> assist_ns_{0};
   Atomic<int64_t> idle_mark_ns_{0};

@@ -110,28 +110,112 @@ TEST(MemoryLimit, CanBeSetWhileTheProgramRuns) {
   EXPECT_GE(heap.stats().next_gc_bytes, kNoGoal);
 }
 
-// A cycle that the heap asks for waits while the limiter is on; one that somebody asked for, a check between
-// cycles, and the heap's end do not.
-TEST(CpuLimiter, WhileItIsOnOnlyWhatSomebodyWaitsForIsDone) {
+// A stop of 1000 s on all cores, as far as the limiter knows: that is not paid within this test.
+void owe_a_long_stop(Heap& heap) {
+  MemoryKeeper& keeper = heap.core().keeper;
+  const int64_t now = now_ns();
+  const int64_t cpu = process_cpu_ns();
+  keeper.record_stop({now - 1000 * kSecond, now, cpu - 1000 * kSecond, cpu, 1000 * kSecond, 0}, false);
+  ASSERT_TRUE(keeper.limiting());
+  ASSERT_TRUE(keeper.puts_off());
+}
+
+void allocate_garbage(uint64_t bytes) {
+  for (uint64_t n = 0; n < bytes / sizeof(Node); ++n) make<Node>();
+}
+
+// Below a memory limit that cannot be kept, a cycle that the heap asks for waits until the last stop is paid;
+// one that somebody asked for, a check between cycles, and the heap's end do not.
+TEST(CpuLimiter, BelowAMemoryLimitOnlyWhatSomebodyWaitsForIsDoneUntilAStopIsPaid) {
   Cycles cycles;
-  Heap heap(config(cycles));
+  HeapConfig c = config(cycles);
+  c.memory_limit_bytes = 3 * kMiB;
+  Heap heap(c);
   MutatorScope scope(heap);
   MemoryKeeper& keeper = heap.core().keeper;
-  // A stop of 1000 s, as far as the limiter knows: it stays on for longer than this test can take.
-  const int64_t now = now_ns();
-  keeper.record_stop(now - 1000 * kSecond, now, false);
-  ASSERT_TRUE(keeper.limiting());
+  owe_a_long_stop(heap);
   const uint32_t before = heap.stats().num_gc;
-  for (uint64_t n = 0; n < 32 * kMiB / sizeof(Node); ++n) make<Node>();
+  allocate_garbage(32 * kMiB);
   ASSERT_GT(heap.stats().heap_alloc_bytes, 4 * heap.stats().next_gc_bytes) << "the goal is far behind";
   EXPECT_EQ(heap.stats().num_gc, before);
   EXPECT_EQ(heap.check(), "");
   heap.collect();
   EXPECT_EQ(heap.stats().num_gc, before + 1);
   EXPECT_EQ(cycles.all().back().trigger, CycleTrigger::kForced);
-  for (uint64_t n = 0; n < 32 * kMiB / sizeof(Node); ++n) make<Node>();
+  EXPECT_TRUE(cycles.all().back().limiter_active);
+  allocate_garbage(32 * kMiB);
   EXPECT_EQ(heap.stats().num_gc, before + 1);
   EXPECT_TRUE(keeper.limiting());
+}
+
+// Whatever is owed: the goal is what was asked for, and mutators still wait for the cycle that keeps it.
+TEST(CpuLimiter, WithoutAMemoryLimitTheGoalIsKept) {
+  for (const char* barrier : {"none", "hybrid"}) {
+    Cycles cycles;
+    HeapConfig c = config(cycles);
+    c.barrier = barrier;
+    Heap heap(c);
+    MutatorScope scope(heap);
+    owe_a_long_stop(heap);
+    allocate_garbage(64 * kMiB);
+    heap.collect();
+    const std::vector<CycleRecord> all = cycles.all();
+    ASSERT_GT(all.size(), 1U) << barrier;
+    for (const CycleRecord& cycle : all) {
+      EXPECT_LE(cycle.heap_begin_bytes, cycle.heap_goal_bytes + kMiB / 4) << barrier << cycle.number;
+      EXPECT_TRUE(cycle.limiter_active) << barrier << cycle.number;
+    }
+  }
+}
+
+// A goal below GOGC=100's would have one mark follow the other: until what is owed is paid, the heap may
+// double.
+TEST(CpuLimiter, WithoutAMemoryLimitTheHeapDoublesAtMost) {
+  Cycles cycles;
+  HeapConfig c = config(cycles);
+  c.barrier = "none";
+  c.gogc_percent = 10;
+  Heap heap(c);
+  MutatorScope scope(heap);
+  Root<Node> kept;
+  for (uint64_t n = 0; n < 8 * kMiB / sizeof(Node); ++n) {
+    PreciseLocal<Node> node = make<Node>();
+    node->next = kept.get();
+    kept.reset(node.get());
+  }
+  heap.collect();
+  const uint64_t live = cycles.all().back().heap_live_bytes;
+  ASSERT_GE(live, 8 * kMiB);
+  owe_a_long_stop(heap);
+  const size_t before = cycles.all().size();
+  allocate_garbage(16 * kMiB);
+  heap.collect();
+  const std::vector<CycleRecord> all = cycles.all();
+  ASSERT_GT(all.size(), before + 1) << "one that the heap asked for, and collect()";
+  EXPECT_GE(all[before].heap_begin_bytes, 2 * live - kMiB / 4);
+  EXPECT_LE(all[before].heap_begin_bytes, 2 * live + kMiB / 4);
+  EXPECT_TRUE(all[before].limiter_active);
+}
+
+// A mutator that reaches no safepoint makes the world late: no collection takes place meanwhile, and nobody
+// owes for it.
+TEST(CpuLimiter, TheTimeToStopIsNotCollection) {
+  for (const char* barrier : {"none", "hybrid"}) {
+    Cycles cycles;
+    HeapConfig c = config(cycles);
+    c.barrier = barrier;
+    Heap heap(c);
+    MutatorScope scope(heap);
+    std::thread other([&heap] { heap.collect(); });
+    while ((World::pending(*Mutator::current()) & World::kStop) == 0) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));  // more than the bucket holds
+    blocking([&other] { other.join(); });
+    EXPECT_GE(cycles.all().back().world_stop_ns, 1200 * kMillisecond) << barrier;
+    EXPECT_FALSE(heap.core().keeper.limiting()) << barrier;
+    const uint32_t before = heap.stats().num_gc;
+    allocate_garbage(64 * kMiB);
+    EXPECT_GT(heap.stats().num_gc, before) << barrier;
+  }
 }
 
 TEST(FixedGoal, IsWhatTheHeapGrowsTo) {
@@ -167,6 +251,23 @@ TEST(Periodic, ACycleComesOfItself) {
   c.periodic_ns = 20'000'000;
   Heap heap(c);
   while (cycles.all().size() < 3) std::this_thread::yield();
+  for (const CycleRecord& cycle : cycles.all()) EXPECT_EQ(cycle.trigger, CycleTrigger::kPeriodic);
+}
+
+// The heap has asked for a cycle that is put off; an idle program pays for nothing, and the clock's comes.
+TEST(Periodic, ACycleComesWhileTheHeapsOwnIsPutOff) {
+  Cycles cycles;
+  HeapConfig c = config(cycles);
+  c.periodic_ns = 20'000'000;
+  c.memory_limit_bytes = 3 * kMiB;
+  Heap heap(c);
+  owe_a_long_stop(heap);
+  {
+    MutatorScope scope(heap);
+    allocate_garbage(8 * kMiB);
+  }
+  const size_t before = cycles.all().size();
+  while (cycles.all().size() < before + 3) std::this_thread::yield();
   for (const CycleRecord& cycle : cycles.all()) EXPECT_EQ(cycle.trigger, CycleTrigger::kPeriodic);
 }
 

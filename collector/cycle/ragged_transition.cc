@@ -42,7 +42,8 @@ void Cycle::start_ragged(CycleRecord& record) {
         begin_pacing(record);
       });
   record.mark_begin_ns = now_ns();
-  core_.keeper.record_stop(record.mark_begin_ns, record.mark_begin_ns, true);
+  tell_sweeping();
+  core_.keeper.record_marking(true);
   core_.workers->begin();
   race_point(RacePoint::kBeforeStacks);
   core_.world.handshake([this](Mutator& m) { core_.scan_roots(m); },
@@ -106,7 +107,8 @@ void Cycle::end_ragged(CycleRecord& record) {
                           note_end(record);
                         });
   core_.assists.dismiss();
-  core_.keeper.record_stop(record.end_ns, record.end_ns, false);
+  tell_sweeping();
+  core_.keeper.record_marking(false);
 }
 
 }  // namespace keel

@@ -2,11 +2,18 @@
 #include "collector/pacing/cpu_limiter.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "collector/pacing/trigger.h"
 
 namespace keel {
+
+int64_t stop_cost_ns(const StopUse& use, int cores) {
+  const auto wall = static_cast<double>(std::max<int64_t>(0, use.wall_ns));
+  const double awake = wall - static_cast<double>(use.slept_ns);
+  const double share = awake > 0 ? std::min(1.0, static_cast<double>(use.cycle_cpu_ns) / awake) : 1.0;
+  const double alone = std::min(wall * share, static_cast<double>(use.process_cpu_ns));
+  return static_cast<int64_t>(alone * cores);
+}
 
 void CpuLimiter::update(int64_t now_ns, int64_t assist_ns, int64_t idle_ns) {
   if (now_ns <= last_ns_) return;
@@ -14,33 +21,44 @@ void CpuLimiter::update(int64_t now_ns, int64_t assist_ns, int64_t idle_ns) {
   last_ns_ = now_ns;
   int64_t gc = assist_ns;
   if (marking_) gc += static_cast<int64_t>(static_cast<double>(window) * kGoalUtilization);
-  accumulate(std::max<int64_t>(0, window - idle_ns - gc), gc, 2 * kPeriodNs * cores_);
+  // Shares are shares of the clock: of a window in which the process did not run nobody had any.
+  const int64_t used = std::max<int64_t>(0, window - idle_ns);
+  gc = std::min(gc, used);
+  const int64_t change = gc - (used - gc);
+  if (change < 0) {
+    drain(-change);
+  } else {
+    const int64_t excess = fill(change);
+    assists_owed_ = std::max(assists_owed_, std::min(assists_owed_ + excess, 2 * kPeriodNs * cores_));
+  }
 }
 
-void CpuLimiter::stop(int64_t begin_ns, int64_t end_ns, bool on) {
+void CpuLimiter::stop(int64_t begin_ns, int64_t end_ns, int64_t cost_ns, bool on) {
   update(begin_ns, 0, 0);
-  accumulate(0, std::max<int64_t>(0, end_ns - begin_ns) * cores_, std::numeric_limits<int64_t>::max());
+  stop_owed_ = std::max(stop_owed_, fill(cost_ns));
+  puts_off_.store(stop_owed_ > 0, std::memory_order_relaxed);
   last_ns_ = std::max(last_ns_, end_ns);
   marking_ = on;
 }
 
-void CpuLimiter::accumulate(int64_t mutator_ns, int64_t gc_ns, int64_t most_owed_ns) {
-  int64_t change = gc_ns - mutator_ns;
+int64_t CpuLimiter::fill(int64_t change_ns) {
   const int64_t room = capacity_ns() - fill_;
-  if (change > 0 && change >= room) {
-    overflow_ += change - room;
-    owed_ = std::max(owed_, std::min(owed_ + change - room, most_owed_ns));
-    fill_ = capacity_ns();
-    limiting_.store(true, std::memory_order_relaxed);
-    return;
+  fill_ += std::min(change_ns, room);
+  if (change_ns > 0) limiting_.store(change_ns >= room, std::memory_order_relaxed);
+  const int64_t excess = std::max<int64_t>(0, change_ns - room);
+  overflow_ += excess;
+  return excess;
+}
+
+void CpuLimiter::drain(int64_t change_ns) {
+  for (int64_t* owed : {&stop_owed_, &assists_owed_}) {
+    const int64_t paid = std::min(*owed, change_ns);
+    *owed -= paid;
+    change_ns -= paid;
   }
-  if (change < 0) {
-    const int64_t paid = std::min(owed_, -change);
-    owed_ -= paid;
-    change += paid;
-  }
-  fill_ = std::max<int64_t>(0, fill_ + change);
-  if (change != 0) limiting_.store(false, std::memory_order_relaxed);
+  puts_off_.store(stop_owed_ > 0, std::memory_order_relaxed);
+  fill_ = std::max<int64_t>(0, fill_ - change_ns);
+  if (change_ns != 0) limiting_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace keel

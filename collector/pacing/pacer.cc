@@ -9,6 +9,8 @@ namespace keel {
 namespace {
 // With GOGC off, a forced cycle is paced as if GOGC were this (Go mgcpacer.go, revise()).
 constexpr double kGrowthWhenOff = 1000;
+// While the CPU limiter is on a goal counts as if it were at least GOGC=100's of the heap.
+constexpr uint64_t kLeastGrowthWhenLimited = 2;
 // More than any credit, and a whole number of bytes that fits the type.
 constexpr double kMostCredit = 4e18;
 }  // namespace
@@ -50,6 +52,8 @@ void Pacer::recompute_locked() {
   const uint64_t trigger = trigger_point(
       {goal, inputs_.live_bytes, cons_mark_, last_heap_scan_ + last_stack_scan_ + globals_, least});
   limited_.store(limited, std::memory_order_relaxed);
+  put_off_until_.store(limited ? kNoGoal : std::max(goal, kLeastGrowthWhenLimited * inputs_.live_bytes),
+                       std::memory_order_relaxed);
   goal_.store(goal, std::memory_order_relaxed);
   trigger_.store(trigger, std::memory_order_relaxed);
   active_trigger_.store(marking ? kNoGoal : trigger, std::memory_order_relaxed);

@@ -94,6 +94,12 @@ class Pacer {
     return memory_limit_.load(std::memory_order_relaxed) < kNoGoal;
   }
   [[nodiscard]] uint64_t memory_limit_bytes() const { return memory_limit_.load(std::memory_order_relaxed); }
+  /// The heap may grow to this, at most, before a cycle begins that the CPU limiter puts off: without a bound
+  /// while a memory limit sets the goal, for it may be one that cannot be kept; else to the goal, or to twice
+  /// what lived if the goal is lower. Threads: any.
+  [[nodiscard]] uint64_t put_off_until_bytes() const {
+    return put_off_until_.load(std::memory_order_relaxed);
+  }
   /// True if the limit and not the rule sets the goal.
   [[nodiscard]] bool limited() const { return limited_.load(std::memory_order_relaxed); }
 
@@ -143,6 +149,7 @@ class Pacer {
   Atomic<uint64_t> goal_{0};
   Atomic<uint64_t> trigger_{0};
   Atomic<uint64_t> active_trigger_{0};  // kNoGoal while a cycle runs
+  Atomic<uint64_t> put_off_until_{0};
   Atomic<bool> limited_{false};
   Atomic<double> ratio_{0};
   Atomic<double> sweep_ratio_{0};

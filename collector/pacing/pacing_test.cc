@@ -143,7 +143,7 @@ TEST(CpuLimiter, FillsWithCollectionAndDrainsWithTheProgram) {
   int64_t now = 3600 * kSecond;
   limiter.update(now, 0, 0);
   EXPECT_EQ(limiter.fill_ns(), 0) << "only the program ran";
-  limiter.stop(now, now + 2 * kMs, true);
+  limiter.stop(now, now + 2 * kMs, 2 * kMs * kCores, true);
   now += 2 * kMs;
   EXPECT_EQ(limiter.fill_ns(), 2 * kMs * kCores) << "a stop is all the collector's";
   // Marking in the background takes a quarter: half of the rest of the window drains.
@@ -163,7 +163,7 @@ TEST(CpuLimiter, FillsWithCollectionAndDrainsWithTheProgram) {
 TEST(CpuLimiter, LimitsWhenFullAndStopsWhenItDrains) {
   constexpr int kCores = 4;
   CpuLimiter limiter(0, kCores);
-  limiter.stop(0, 0, true);
+  limiter.stop(0, 0, 0, true);
   int64_t now = kSecond - kMs;
   limiter.update(now, now * kCores * 3 / 4, 0);
   EXPECT_FALSE(limiter.limiting());
@@ -187,7 +187,7 @@ TEST(CpuLimiter, HoldsCollectionToAHalf) {
   // A collector that takes everything it may: 75 % in assists whenever they are allowed.
   constexpr int kCores = 2;
   CpuLimiter limiter(0, kCores);
-  limiter.stop(0, 0, true);
+  limiter.stop(0, 0, 0, true);
   int64_t gc = 0;
   int64_t now = 0;
   while (now < 100 * kSecond) {
@@ -210,11 +210,11 @@ TEST(CpuLimiter, HoldsMarksInsideStopsToAHalf) {
     int64_t gc = 0;
     int64_t now = 0;
     while (now < 1000 * kSecond) {
-      if (limiter.limiting()) {
+      if (limiter.puts_off()) {
         now += 10 * kMs;
         limiter.update(now, 0, 0);
       } else {
-        limiter.stop(now, now + stop_ns, false);
+        limiter.stop(now, now + stop_ns, stop_ns * kCores, false);
         now += stop_ns;
         gc += stop_ns;
       }
@@ -227,10 +227,66 @@ TEST(CpuLimiter, HoldsMarksInsideStopsToAHalf) {
 
 TEST(CpuLimiter, IdleTimeIsNobodys) {
   CpuLimiter limiter(0, 2);
-  limiter.stop(0, 100 * kMs, false);
+  limiter.stop(0, 100 * kMs, 200 * kMs, false);
   const int64_t fill = limiter.fill_ns();
   limiter.update(200 * kMs, 0, 200 * kMs);
   EXPECT_EQ(limiter.fill_ns(), fill) << "an idle machine does not drain the bucket";
+}
+
+// A process that is stopped (SIGSTOP), or that gets no core, collects nothing meanwhile, whatever it was
+// about.
+TEST(CpuLimiter, CollectionIsNoMoreThanWhatTheProcessUsed) {
+  CpuLimiter limiter(0, 2);
+  limiter.stop(0, 0, 0, true);
+  limiter.update(100 * kSecond, 50 * kSecond, 200 * kSecond);
+  EXPECT_EQ(limiter.fill_ns(), 0);
+  EXPECT_FALSE(limiter.limiting());
+  limiter.update(200 * kSecond, 50 * kSecond, 200 * kSecond - 30 * kMs);
+  EXPECT_EQ(limiter.fill_ns(), 30 * kMs);
+}
+
+TEST(CpuLimiter, AStopCostsAllCoresForAsLongAsItWouldTakeOnAnIdleMachine) {
+  constexpr int kCores = 8;
+  // To itself, all cores marking; and one that has all the work while seven look on (Go's charge).
+  EXPECT_EQ(stop_cost_ns({100 * kMs, 0, 100 * kMs, 800 * kMs}, kCores), 800 * kMs);
+  EXPECT_EQ(stop_cost_ns({100 * kMs, 0, 100 * kMs, 100 * kMs}, kCores), 800 * kMs);
+  EXPECT_EQ(stop_cost_ns({100 * kMs, 90 * kMs, 10 * kMs, 100 * kMs}, kCores), 800 * kMs) << "a worker has it";
+  // The same beside other programs that leave it a quarter of each core.
+  EXPECT_EQ(stop_cost_ns({400 * kMs, 0, 100 * kMs, 800 * kMs}, kCores), 800 * kMs);
+  EXPECT_EQ(stop_cost_ns({400 * kMs, 200 * kMs, 50 * kMs, 800 * kMs}, kCores), 800 * kMs);
+  EXPECT_EQ(stop_cost_ns({400 * kMs, 360 * kMs, 10 * kMs, 100 * kMs}, kCores), 800 * kMs);
+  // The process is stopped for an hour in the middle of it, while the cycle thread is at work or asleep.
+  EXPECT_LE(stop_cost_ns({3600 * kSecond, 0, 100 * kMs, 800 * kMs}, kCores), 800 * kMs);
+  EXPECT_LE(stop_cost_ns({3600 * kSecond, 3599 * kSecond, 100 * kMs, 100 * kMs}, kCores), 800 * kMs);
+  // Nothing at all.
+  EXPECT_EQ(stop_cost_ns({}, kCores), 0);
+  EXPECT_EQ(stop_cost_ns({100 * kMs, 100 * kMs, 0, 0}, kCores), 0);
+}
+
+// Stops that were not put off (collect()) do not add up: the program owes the last one, however many there
+// were.
+TEST(CpuLimiter, OwesOneStopAndNoMore) {
+  constexpr int kCores = 2;
+  CpuLimiter limiter(0, kCores);
+  int64_t now = 0;
+  for (int n = 0; n < 100; ++n, now += 3 * kSecond) limiter.stop(now, now + 3 * kSecond, 6 * kSecond, false);
+  EXPECT_TRUE(limiter.puts_off());
+  limiter.update(now += 3 * kSecond - kMs, 0, 0);
+  EXPECT_TRUE(limiter.puts_off());
+  limiter.update(now += kMs, 0, 0);
+  EXPECT_FALSE(limiter.puts_off());
+  limiter.update(now += kMs, 0, 0);
+  EXPECT_FALSE(limiter.limiting());
+}
+
+// Assists fill the bucket, and stops are short: mutators do not assist, and cycles begin when they should.
+TEST(CpuLimiter, PutsNoCycleOffForAssists) {
+  constexpr int kCores = 2;
+  CpuLimiter limiter(0, kCores);
+  limiter.stop(0, 0, 0, true);
+  limiter.update(4 * kSecond, 4 * kSecond * kCores * 3 / 4, 0);
+  EXPECT_TRUE(limiter.limiting());
+  EXPECT_FALSE(limiter.puts_off());
 }
 
 TEST(Pacer, TriggersAreOffWhileACycleRuns) {
@@ -258,6 +314,27 @@ TEST(Pacer, AMemoryLimitLowersAnyGoalAndMovesWithTheFigures) {
   pacer.set_gogc_percent(100);
   EXPECT_FALSE(pacer.limited()) << "GOGC's goal of 4 MiB is lower";
   EXPECT_EQ(pacer.goal_bytes(), 4 * kMiB);
+}
+
+CycleMeasurements live_of(uint64_t bytes) {
+  CycleMeasurements measured;
+  measured.live_bytes = bytes;
+  return measured;
+}
+
+TEST(Pacer, PutsACycleOffWithoutABoundOnlyWhileAMemoryLimitSetsTheGoal) {
+  Pacer pacer({.gogc_percent = 10});
+  EXPECT_EQ(pacer.put_off_until_bytes(), pacer.goal_bytes());
+  pacer.begin_cycle({});
+  pacer.end_cycle(live_of(100 * kMiB));
+  EXPECT_EQ(pacer.goal_bytes(), 110 * kMiB);
+  EXPECT_EQ(pacer.put_off_until_bytes(), 200 * kMiB);
+  pacer.set_gogc_percent(400);
+  EXPECT_EQ(pacer.put_off_until_bytes(), 500 * kMiB) << "the goal, which is higher";
+  pacer.set_memory_limit(600 * kMiB);
+  EXPECT_EQ(pacer.put_off_until_bytes(), 500 * kMiB);
+  pacer.set_memory_limit(50 * kMiB);
+  EXPECT_EQ(pacer.put_off_until_bytes(), kNoGoal);
 }
 
 TEST(Pacer, EveryRuleSetsTheGoal) {
