@@ -11,6 +11,7 @@
 #include "allocator/base/bits.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/mutex.h"
+#include "allocator/base/out_of_memory.h"
 
 namespace keel {
 namespace detail {
@@ -78,6 +79,13 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
     if (const auto found = r.ids.find(key); found != r.ids.end()) return found->second;
   }
   KEEL_CHECK(id < kMaxLayouts, "layout: more than %zu layouts", kMaxLayouts - 1);
+  // All that takes memory comes first: an entry half filled in would be the next layout's.
+  std::unique_ptr<uint64_t[]> long_bits;
+  if (kind == MapKind::kLong) {
+    make_room(r.long_maps);
+    long_bits = std::make_unique<uint64_t[]>((unit + 63) / 64);
+  }
+  r.ids.emplace(key, static_cast<LayoutId>(id));
   Layout& layout = detail::g_layouts[id];
   layout.id = static_cast<LayoutId>(id);
   layout.size_class = size_class;
@@ -93,14 +101,12 @@ LayoutId register_layout(size_t bytes, const PointerMap& map) {
   layout.unit_words = unit;
   layout.prefix_words = prefix;
   if (kind == MapKind::kLong) {
-    auto words = std::make_unique<uint64_t[]>((unit + 63) / 64);
-    for (uint32_t offset : offsets) words[offset / 64] |= uint64_t{1} << (offset % 64);
-    layout.long_bits = words.get();
-    r.long_maps.push_back(std::move(words));
+    for (uint32_t offset : offsets) long_bits[offset / 64] |= uint64_t{1} << (offset % 64);
+    layout.long_bits = long_bits.get();
+    r.long_maps.push_back(std::move(long_bits));
   } else {
     for (uint32_t offset : offsets) layout.bits |= uint64_t{1} << offset;
   }
-  r.ids.emplace(key, layout.id);
   // release [layout.publish]: the entry above is visible to whoever reads the count, or gets the id from us.
   detail::g_layout_count.store(id + 1, std::memory_order_release);
   return layout.id;

@@ -2,6 +2,7 @@
 #include "allocator/base/machine.h"
 #include "allocator/base/system_calls.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -158,20 +160,32 @@ bool set_time_slice(int64_t ns) {
   return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
 }
 
+namespace {
+// The beginning of a file of the thread's, as text; empty if it cannot be read. Takes no memory: the
+// collector asks while it waits for a stop.
+template <size_t kBytes>
+void read_thread_file(int thread, const char* name, char (&text)[kBytes]) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", thread, name);
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+  const ssize_t bytes = file >= 0 ? ::read(file, text, kBytes - 1) : 0;
+  if (file >= 0) ::close(file);
+  text[bytes > 0 ? bytes : 0] = '\0';
+}
+}  // namespace
+
 ThreadActivity thread_activity(int thread) {
   ThreadActivity activity;
   if constexpr (kExploreBuild) {
     if (explore::session_thread(thread, activity.cpu_ns, activity.runnable)) return activity;
   }
-  const std::string folder = "/proc/self/task/" + std::to_string(thread);
-  std::ifstream times(folder + "/schedstat");
-  times >> activity.cpu_ns;
-  std::ifstream file(folder + "/stat");
-  std::string line;
-  std::getline(file, line);
+  char text[512];
+  read_thread_file(thread, "schedstat", text);
+  activity.cpu_ns = std::strtoll(text, nullptr, 10);
+  read_thread_file(thread, "stat", text);
   // The name is in parentheses and may hold anything; the state follows.
-  const size_t end = line.rfind(')');
-  activity.runnable = end != std::string::npos && end + 2 < line.size() && line[end + 2] == 'R';
+  const char* end = std::strrchr(text, ')');
+  activity.runnable = end != nullptr && end[1] != '\0' && end[2] == 'R';
   return activity;
 }
 

@@ -10,16 +10,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string>
+#include <new>
 #include <string_view>
-#include <vector>
 
 namespace keel {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(SystemCall::kCount)> kNames{
-    "mmap",      "munmap", "mprotect", "madvise", "thread", "clock",  "affinity",
-    "scheduler", "futex",  "open",     "write",   "fsync",  "rename", "close"};
+    "mmap",  "munmap", "mprotect", "madvise", "thread", "clock", "affinity", "scheduler",
+    "futex", "open",   "write",    "fsync",   "rename", "close", "new"};
 
 struct ErrorName {
   std::string_view name;
@@ -41,7 +40,7 @@ struct Plan {
   std::fprintf(
       stderr,
       "KEEL_FAIL: '%.*s' is not CALL:NUMBER[+]:ERROR (calls: mmap munmap mprotect madvise thread clock "
-      "affinity scheduler futex open write fsync rename close; numbers from 1)\n",
+      "affinity scheduler futex open write fsync rename close new; numbers from 1)\n",
       static_cast<int>(item.size()), item.data());
   std::exit(2);
 }
@@ -74,18 +73,21 @@ class Failures {
       log_ = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
       if (log_ >= 0) std::atexit([] { instance().note_counts(); });
     }
-    active_ = !plans_.empty() || log_ >= 0;
+    active_ = count_ != 0 || log_ >= 0;
   }
 
   void restart(const char* text) {
-    plans_.clear();
+    count_ = 0;
     for (auto& count : counts_) count.store(0, std::memory_order_relaxed);
     plan(text);
-    active_ = !plans_.empty() || log_ >= 0;
+    active_ = count_ != 0 || log_ >= 0;
   }
 
   static Failures& instance() {
-    static Failures* failures = new Failures;  // never destroyed: calls go on while the process ends
+    // Never destroyed: calls go on while the process ends. And made without operator new, which is a call
+    // too.
+    alignas(Failures) static unsigned char memory[sizeof(Failures)];
+    static auto* failures = ::new (static_cast<void*>(memory)) Failures;
     return *failures;
   }
 
@@ -94,7 +96,8 @@ class Failures {
     const auto kind = static_cast<size_t>(call);
     // relaxed [fail.count]: only the number matters.
     const uint64_t number = counts_[kind].fetch_add(1, std::memory_order_relaxed) + 1;
-    for (const Plan& plan : plans_) {
+    for (size_t i = 0; i < count_; ++i) {
+      const Plan& plan = plans_[i];
       if (plan.call != kind || number < plan.first || (number != plan.first && !plan.onwards)) continue;
       note("failed %s %llu\n", kNames[kind], number);
       return plan.error;
@@ -107,7 +110,11 @@ class Failures {
     std::string_view rest = text == nullptr ? "" : text;
     while (!rest.empty()) {
       const size_t comma = std::min(rest.find(','), rest.size());
-      plans_.push_back(parse(rest.substr(0, comma)));
+      if (count_ == plans_.size()) {
+        std::fprintf(stderr, "KEEL_FAIL: more than %zu failures\n", plans_.size());
+        std::exit(2);
+      }
+      plans_[count_++] = parse(rest.substr(0, comma));
       rest.remove_prefix(std::min(rest.size(), comma + 1));
     }
   }
@@ -123,7 +130,9 @@ class Failures {
     }
   }
 
-  std::vector<Plan> plans_;
+  static constexpr size_t kMostPlans = 32;
+  std::array<Plan, kMostPlans> plans_{};
+  size_t count_ = 0;
   int log_ = -1;
   bool active_ = false;
   std::array<std::atomic<uint64_t>, kNames.size()> counts_{};

@@ -6,6 +6,7 @@
 //   KEEL_FAIL=madvise:3:ENOMEM             the third madvise of the process
 //   KEEL_FAIL=mmap:1+:ENOMEM,open:2:EACCES every mmap, and the second open
 //   KEEL_FAIL=write:2:short                the second write takes half of what it is given
+//   KEEL_FAIL=new:7:ENOMEM                 the seventh operator new (failing_new.h)
 //
 // Optimised builds make the call and nothing else. KEEL_FAIL_LOG=PATH: what failed, and at the end how many
 // calls of each kind there were. Threads: any.
@@ -34,6 +35,7 @@ enum class SystemCall : uint8_t {
   kSync,
   kRename,
   kClose,
+  kNew,  // operator new, in programs that link failing_new.cc
   kCount,
 };
 

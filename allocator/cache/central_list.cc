@@ -3,29 +3,22 @@
 
 namespace keel {
 
-Span* CentralList::pop(std::vector<Span*>& spans) {
-  if (spans.empty()) return nullptr;
-  Span* span = spans.back();
-  spans.pop_back();
-  return span;
-}
-
 Span* CentralList::take_partial(uint32_t cycle) {
   MutexLock lock(mu_);
-  return pop(sets_[cycle & 1].partial);
+  return sets_[cycle & 1].partial.pop();
 }
 
 Span* CentralList::take_unswept(uint32_t cycle) {
   MutexLock lock(mu_);
   Set& old = sets_[(cycle & 1) ^ 1];
-  Span* span = pop(old.partial);
-  return span != nullptr ? span : pop(old.full);
+  Span* span = old.partial.pop();
+  return span != nullptr ? span : old.full.pop();
 }
 
 void CentralList::put(Span& span, uint32_t cycle, uint32_t slots) {
   MutexLock lock(mu_);
   Set& swept = sets_[cycle & 1];
-  (span.live_slots < slots ? swept.partial : swept.full).push_back(&span);
+  (span.live_slots < slots ? swept.partial : swept.full).push(span);
 }
 
 uint64_t CentralList::unswept(uint32_t cycle) const {

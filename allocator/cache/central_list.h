@@ -9,10 +9,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
 
 #include "allocator/base/mutex.h"
-#include "allocator/span/span.h"
+#include "allocator/span/span_list.h"
 
 namespace keel {
 
@@ -25,19 +24,17 @@ class CentralList {
   /// An unswept span, or null; partly full ones first, since they can serve an allocation. The caller sweeps
   /// it.
   Span* take_unswept(uint32_t cycle);
-  /// Puts a swept span back.
+  /// Puts a swept span back. Takes no memory.
   void put(Span& span, uint32_t cycle, uint32_t slots);
   /// Spans still to be swept.
   [[nodiscard]] uint64_t unswept(uint32_t cycle) const;
 
  private:
   struct Set {
-    std::vector<Span*> partial;
-    std::vector<Span*> full;
+    SpanList partial;
+    SpanList full;
     [[nodiscard]] uint64_t size() const { return partial.size() + full.size(); }
   };
-  static Span* pop(std::vector<Span*>& spans);
-
   mutable Mutex mu_{LockRank::kCentral};
   Set sets_[2] KEEL_GUARDED_BY(mu_);  // [cycle & 1] swept in `cycle`, the other one not yet
 };

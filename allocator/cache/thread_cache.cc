@@ -9,6 +9,7 @@
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 
@@ -102,14 +103,13 @@ size_t ThreadCache::refill(LayoutId layout) {
     publish_hole(layout);
     if (take_hole(layout)) return static_cast<size_t>(bumps_[layout].limit - bumps_[layout].cursor);
     give_back(layout);
-  } else {
-    active_.push_back(layout);
-  }
-  Span* span = memory_.acquire_span(layout, cycle_, black_);
-  if (span == nullptr) {
+    // Not active while there is no span: whatever acquire_span() throws, publish() finds spans only.
     active_.erase(std::find(active_.begin(), active_.end(), layout));
-    return 0;
   }
+  make_room(active_);
+  Span* span = memory_.acquire_span(layout, cycle_, black_);
+  if (span == nullptr) return 0;
+  active_.push_back(layout);
   span->cached.store(true, std::memory_order_relaxed);
   held.span = span;
   held.hole_end = 0;

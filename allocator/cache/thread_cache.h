@@ -45,7 +45,8 @@ class ThreadCache {
     return slot;
   }
 
-  /// Gets the next hole. Returns the bytes of the hole taken, 0 when memory is out.
+  /// Gets the next hole. Returns the bytes of the hole taken, 0 when memory is out. Throws std::bad_alloc,
+  /// and holds no span of the layout then.
   size_t refill(LayoutId layout);
 
   /// A large object, zeroed. Null when memory is out.

@@ -1,6 +1,8 @@
 // Records by span; see freed_slots.h.
 #include "allocator/memory/freed_slots.h"
 
+#include <new>
+
 #include "allocator/base/bits.h"
 #include "allocator/base/check.h"
 #include "allocator/base/poison.h"
@@ -21,12 +23,17 @@ void FreedSlots::add(const Span& span, uint32_t slot, uint32_t cycle) {
   const uint64_t slot_bytes = slot_bytes_of(span);
   poison(span.start + slot * slot_bytes, slot_bytes);
   MutexLock lock(mu_);
-  Record& record = records_[span.start];
-  record.pages = span.pages;
-  record.slot_bytes = slot_bytes;
-  record.layout = span.layout;
-  record.freed_in.resize(layout_of(span.layout).slots);
-  record.freed_in[slot] = cycle + 1;
+  try {
+    Record& record = records_[span.start];
+    record.pages = span.pages;
+    record.slot_bytes = slot_bytes;
+    record.layout = span.layout;
+    record.freed_in.resize(layout_of(span.layout).slots);
+    record.freed_in[slot] = cycle + 1;
+  } catch (const std::bad_alloc&) {
+    // The sweep cannot be undone, and goes on. This span's slots are not looked at when they are taken.
+    records_.erase(span.start);
+  }
 }
 
 void FreedSlots::take(const Span& span, uint32_t begin, uint32_t end) {

@@ -25,7 +25,8 @@ class FreedSlots {
     uint32_t cycle = 0;
   };
 
-  /// Poisons the slot and remembers it. The caller owns the span.
+  /// Poisons the slot and remembers it. The caller owns the span. Without memory for that, what is known of
+  /// the span is forgotten: a sweep has nobody to tell.
   void add(const Span& span, uint32_t slot, uint32_t cycle);
   /// Slots [begin, end) are about to be zeroed and used. Fatal if one that was freed has been written to
   /// since.

@@ -9,6 +9,7 @@
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
 #include "allocator/base/os_memory.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 
@@ -69,6 +70,7 @@ CentralList& HeapMemory::central(LayoutId layout) {
   MutexLock lock(create_mu_);
   // relaxed [central.create]: under the lock of all writers.
   if (CentralList* list = centrals_[layout].load(std::memory_order_relaxed)) return *list;
+  make_room(central_storage_);
   central_storage_.push_back(std::make_unique<CentralList>());
   CentralList* list = central_storage_.back().get();
   // release [central.create]: pairs with the acquire in central_if_any().
@@ -184,7 +186,7 @@ Span& HeapMemory::publish_large(const PageRun& run, LayoutId layout, uint64_t by
   unpublished_.fetch_sub(span->bytes(), std::memory_order_relaxed);
   list(cycle);
   MutexLock lock(large_mu_);
-  large_[cycle & 1].push_back(span);
+  large_[cycle & 1].push(*span);
   return *span;
 }
 
@@ -290,7 +292,7 @@ LeavingPages HeapMemory::file_swept(Span& span, uint32_t cycle) {
   if (l.large()) {
     list(cycle);
     MutexLock lock(large_mu_);
-    large_[cycle & 1].push_back(&span);
+    large_[cycle & 1].push(span);
   } else {
     put(central(span.layout), span, cycle);
   }
@@ -324,12 +326,8 @@ bool HeapMemory::sweep_one(uint32_t now, LeavingPages& leaving) {
   Span* span = nullptr;
   {
     MutexLock lock(large_mu_);
-    std::vector<Span*>& old = large_[(now & 1) ^ 1];
-    if (!old.empty()) {
-      span = old.back();
-      old.pop_back();
-      unlist(now + 1);
-    }
+    span = large_[(now & 1) ^ 1].pop();
+    if (span != nullptr) unlist(now + 1);
   }
   const uint32_t count = layout_count();
   uint32_t id = next_layout_.load(std::memory_order_relaxed);

@@ -27,6 +27,7 @@
 #include "allocator/memory/freed_slots.h"
 #include "allocator/page/page_heap.h"
 #include "allocator/span/page_table.h"
+#include "allocator/span/span_list.h"
 
 namespace keel {
 
@@ -210,7 +211,7 @@ class HeapMemory {
   std::vector<std::unique_ptr<CentralList>> central_storage_ KEEL_GUARDED_BY(create_mu_);
 
   mutable Mutex large_mu_{LockRank::kLarge};
-  std::vector<Span*> large_[2] KEEL_GUARDED_BY(large_mu_);  // by parity, as in CentralList
+  SpanList large_[2] KEEL_GUARDED_BY(large_mu_);  // by parity, as in CentralList
   // relaxed [sweep.hint]: where the background sweeper looks next; any value is right.
   Atomic<uint32_t> next_layout_{1};
 };

@@ -40,6 +40,8 @@ struct Span {
   // What the layer above keeps for this span (collector/finalize): opaque here, null when the span begins and
   // when it ends. release/acquire [span.specials]: see special_table.cc.
   Atomic<void*> specials{nullptr};
+  // The next span of the list that this one is in (span_list.h); under the list's lock.
+  Span* next_listed = nullptr;
   uint32_t live_slots = 0;  // after the last sweep, plus slots of holes retired since; owner only
 
   [[nodiscard]] uint64_t bytes() const { return pages << kPageShift; }

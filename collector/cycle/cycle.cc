@@ -10,6 +10,7 @@
 #include "allocator/base/defects.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 #include "collector/cycle/heap_core.h"
 #include "collector/world/probes.h"
@@ -29,7 +30,7 @@ Cycle::Cycle(HeapCore& core)
       marker_(core.memory, core.pool),
       born_ns_(now_ns()),
       last_measured_ns_(born_ns_),
-      thread_([this] { run(); }) {}
+      thread_([this] { or_give_up([this] { run(); }); }) {}
 
 Cycle::~Cycle() { stop(); }
 
@@ -87,7 +88,7 @@ void Cycle::tell_news() {
   futex_wake_all(news_);
 }
 
-void Cycle::run_between(const std::function<void()>& work) {
+void Cycle::run_between(FunctionRef<void()> work) {
   Task task{work, nullptr};
   {
     MutexLock lock(mu_);
@@ -99,7 +100,7 @@ void Cycle::run_between(const std::function<void()>& work) {
   if (task.error != nullptr) std::rethrow_exception(task.error);
 }
 
-void Cycle::run_stopped(const std::function<void()>& work) {
+void Cycle::run_stopped(FunctionRef<void()> work) {
   run_between([&] {
     core_.sweeper->finish();
     core_.world.stop();

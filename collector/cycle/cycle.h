@@ -40,9 +40,9 @@
 #include <array>
 #include <cstdint>
 #include <exception>
-#include <functional>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/function_ref.h"
 #include "allocator/base/mutex.h"
 #include "allocator/base/thread.h"
 #include "collector/api/events.h"
@@ -79,10 +79,10 @@ class Cycle {
   [[nodiscard]] uint64_t swept();
   /// Runs `work` with the world stopped, between cycles, on the cycle thread; what leaves it as an exception
   /// is thrown here, when the world runs again. Threads: as collect().
-  void run_stopped(const std::function<void()>& work);
+  void run_stopped(FunctionRef<void()> work);
   /// Runs `work` between cycles on the cycle thread, world running; what leaves it as an exception is thrown
   /// here. Threads: as collect().
-  void run_between(const std::function<void()>& work);
+  void run_between(FunctionRef<void()> work);
 
   // relaxed [stats]: figures of completed cycles, for live statistics.
   [[nodiscard]] uint32_t completed() const { return completed_.load(std::memory_order_relaxed); }
@@ -101,7 +101,7 @@ class Cycle {
  private:
   // Of a thread that waits in run_between().
   struct Task {
-    const std::function<void()>& work;
+    FunctionRef<void()> work;
     std::exception_ptr error;  // what left it
   };
   struct Stop {

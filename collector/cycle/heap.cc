@@ -8,6 +8,7 @@
 #include <map>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/out_of_memory.h"
 #include "barriers/api/barrier_list.h"
 #include "collector/api/leak_check.h"
 #include "collector/api/misuse.h"
@@ -86,6 +87,7 @@ Result<bool> HeapConfig::check() const {
 Heap::Heap(const HeapConfig& config) {
   const Result<bool> checked = config.check();
   KEEL_CHECK(checked.ok(), "heap: %s", checked.error().c_str());
+  forkable();  // before there is anything to undo
   Heap* none = nullptr;
   const bool first = g_current.compare_exchange_strong(none, this, std::memory_order_relaxed);
   KEEL_CHECK(first, "heap: another heap exists in this process");
@@ -114,11 +116,13 @@ Heap::~Heap() {
     LeakOptions options;
     options.collect = false;
     options.patience_ns = 0;
-    const std::vector<Leak> leaks = wait_for_no_leaks(*this, options);
-    if (!leaks.empty()) {
-      std::fprintf(stderr, "keel: leak check: %zu left when the heap closes:\n%s", leaks.size(),
-                   to_string(leaks).c_str());
-    }
+    or_give_up([&] {
+      const std::vector<Leak> leaks = wait_for_no_leaks(*this, options);
+      if (!leaks.empty()) {
+        std::fprintf(stderr, "keel: leak check: %zu left when the heap closes:\n%s", leaks.size(),
+                     to_string(leaks).c_str());
+      }
+    });
   }
   // While current() still answers: functions that run or go now may ask for it.
   core_->finalizers.stop();
@@ -235,7 +239,10 @@ std::string Heap::check() {
 MutatorScope::MutatorScope(Heap& heap, std::string name, SourcePlace where) {
   heap.core().attach(std::move(name), where);
 }
-MutatorScope::~MutatorScope() { Mutator::current()->core().detach(); }
+// A listener may need memory to let the thread go.
+MutatorScope::~MutatorScope() {
+  or_give_up([] { Mutator::current()->core().detach(); });
+}
 
 namespace detail {
 

@@ -120,6 +120,13 @@ void HeapCore::attach(std::string name, SourcePlace where) {
   if (config.debug.stress != 0) self.cache_.limit_holes(std::min(config.debug.stress, kStressHoleSlots));
   self.stress_left_ = config.debug.stress;
   if (config.listener != nullptr) self.listener_data_ = config.listener->on_attach(id, self.name_.c_str());
+  struct Told {  // the listener, of a thread that did not attach after all
+    GcListener* listener;
+    void* data;
+    ~Told() {
+      if (listener != nullptr) listener->on_detach(data);
+    }
+  } told{config.listener, self.listener_data_};
   // A thread that attaches while marking takes its state under the registry lock: every begun round is
   // acknowledged, its stack is empty and so already black (rule 1).
   world.attach(std::move(owned), [this](Mutator& m) {
@@ -131,6 +138,7 @@ void HeapCore::attach(std::string name, SourcePlace where) {
     if (phase >= Phase::kMark) m.barrier_->stack_grey = false;
     attached.fetch_add(1, std::memory_order_relaxed);
   });
+  told.listener = nullptr;
   self.recent_.add("attached", memory.cycle(), now_ns());
   t_mutator = &self;
 }

@@ -76,9 +76,8 @@ void Cycle::settle(CycleRecord& record) {
   remember_pause(record);
   if (core_.config.listener != nullptr) {
     core_.config.listener->on_cycle(record);
-    for (const WorkerRecord& stretch : core_.workers->take_stretches()) {
-      core_.config.listener->on_worker(record.number, stretch);
-    }
+    core_.workers->take_stretches(
+        [&](const WorkerRecord& stretch) { core_.config.listener->on_worker(record.number, stretch); });
   }
   if (core_.config.debug.walk) {
     core_.sweeper->finish();

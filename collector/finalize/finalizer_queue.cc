@@ -9,6 +9,7 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/out_of_memory.h"
 #include "collector/cycle/heap_core.h"
 
 namespace keel {
@@ -16,7 +17,7 @@ namespace keel {
 void FinalizerQueue::start_slow() {
   MutexLock lock(mu_);
   if (started_.load(std::memory_order_relaxed)) return;
-  thread_ = Thread([this] { run(); });
+  thread_ = Thread([this] { or_give_up([this] { run(); }); });
   started_.store(true, std::memory_order_release);
 }
 
@@ -89,11 +90,17 @@ bool FinalizerQueue::drop_waiting() {
   return any;
 }
 
-// noexcept: an exception that leaves a function ends the program; its kind is named first.
+// noexcept: an exception that leaves a function ends the program; its kind is named first. Out of memory is
+// the program's usual end for that.
 void FinalizerQueue::run_function(Special& special) noexcept {
   const bool finalizer = special.kind == SpecialKind::kFinalizer;
   try {
     special.function()(finalizer ? reinterpret_cast<void*>(special.object.load_relaxed()) : nullptr);
+  } catch (const std::bad_alloc& e) {
+    char sentence[256];
+    std::snprintf(sentence, sizeof sentence, "out of memory in the %s of a %s: %s",
+                  finalizer ? "finalizer" : "cleanup", special.type, e.what());
+    end_out_of_memory(sentence);
   } catch (...) {
     std::fprintf(stderr, "keel: an exception left the %s of a %s\n", finalizer ? "finalizer" : "cleanup",
                  special.type);

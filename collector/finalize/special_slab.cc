@@ -2,6 +2,7 @@
 #include "collector/finalize/special_slab.h"
 
 #include "allocator/base/check.h"
+#include "allocator/base/out_of_memory.h"
 
 namespace keel {
 
@@ -22,7 +23,8 @@ SpecialSlab::Block& SpecialSlab::add_block() {
   auto block = std::make_unique<Block>();
   if (vacant_numbers_.empty()) {
     block->number = blocks();
-    vacant_numbers_.reserve(blocks_.size() + 1);  // so that give_back() cannot run out of memory
+    make_room(blocks_);
+    vacant_numbers_.reserve(blocks_.capacity());  // so that give_back() cannot run out of memory
     blocks_.emplace_back();
   } else {
     block->number = vacant_numbers_.back();

@@ -361,15 +361,20 @@ void SpecialTable::retire(Special& special) {
 bool SpecialTable::drop_functions() {
   bool any = false;
   for (const auto& stripe : stripes_) {
-    std::vector<InlineFunction> dropped;  // destroyed without the lock
-    MutexLock lock(stripe->mu);
-    for (uint32_t block = 0; block < stripe->slab.blocks(); ++block) {
+    bool more = true;
+    for (uint32_t block = 0; more; ++block) {
+      // A block's at a time, destroyed without the lock: a heap that closes needs no memory for it.
+      std::array<InlineFunction, SpecialSlab::kBlockSpecials> dropped;
+      size_t count = 0;
+      MutexLock lock(stripe->mu);
+      more = block < stripe->slab.blocks();
+      if (!more) break;
       stripe->slab.visit_block(block, [&](Special& special) {
         if (special.queued || special.kind == SpecialKind::kWeak || !special.function()) return;
-        dropped.push_back(std::move(special.function()));
+        dropped[count++] = std::move(special.function());
       });
+      any = any || count != 0;
     }
-    any = any || !dropped.empty();
   }
   return any;
 }

@@ -10,6 +10,7 @@
 #include "allocator/base/clock.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 
 namespace keel {
@@ -49,7 +50,9 @@ MarkWorkers::MarkWorkers(HeapMemory& memory, GreyPool& pool, World& world, Assis
     workers_.back()->stretches.reserve(kMostStretches / count_);
   }
   try {
-    for (auto& worker : workers_) worker->thread = Thread([this, w = worker.get()] { run(*w); });
+    for (auto& worker : workers_) {
+      worker->thread = Thread([this, w = worker.get()] { or_give_up([&] { run(*w); }); });
+    }
   } catch (...) {
     stop();  // those that did start
     throw;
@@ -169,13 +172,11 @@ void MarkWorkers::note_stretch(Worker& worker) {
   worker.stretches.push_back({worker.index, kind, worker.busy_since_ns, worker.wall_ns, cpu_ns});
 }
 
-std::vector<WorkerRecord> MarkWorkers::take_stretches() {
-  std::vector<WorkerRecord> taken;
+void MarkWorkers::take_stretches(FunctionRef<void(const WorkerRecord&)> take) {
   for (auto& worker : workers_) {
-    taken.insert(taken.end(), worker->stretches.begin(), worker->stretches.end());
+    for (const WorkerRecord& stretch : worker->stretches) take(stretch);
     worker->stretches.clear();
   }
-  return taken;
 }
 
 // The worker holds nothing any more: grey objects to the pool, sums to the cycle, then idle.

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/function_ref.h"
 #include "allocator/base/thread.h"
 #include "collector/api/events.h"
 #include "collector/mark/marker.h"
@@ -71,8 +72,9 @@ class MarkWorkers {
   [[nodiscard]] MarkCounts counts() const;
   [[nodiscard]] WorkerTimes times() const;
   [[nodiscard]] uint32_t used_idle() const { return used_idle_.load(std::memory_order_relaxed); }
-  /// What workers did when since begin(), the first kMostStretches; leaves none. After end().
-  [[nodiscard]] std::vector<WorkerRecord> take_stretches();
+  /// Calls take(stretch) for what workers did when since begin(), the first kMostStretches; leaves none.
+  /// After end().
+  void take_stretches(FunctionRef<void(const WorkerRecord&)> take);
 
   [[nodiscard]] uint32_t dedicated() const { return dedicated_; }
   [[nodiscard]] uint32_t fractional() const { return count_ - dedicated_; }

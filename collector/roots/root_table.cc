@@ -3,12 +3,17 @@
 
 #include <cstddef>
 
+#include "allocator/base/out_of_memory.h"
+
 namespace keel {
 
 Slot* RootTable::acquire(SourcePlace where) {
   MutexLock lock(mu_);
   if (free_.empty()) {
-    blocks_.push_back(std::make_unique<Block>());
+    make_room(blocks_);
+    auto block = std::make_unique<Block>();
+    free_.reserve((blocks_.size() + 1) * kBlockSlots);  // so that release() cannot run out of memory
+    blocks_.push_back(std::move(block));
     for (size_t i = kBlockSlots; i-- > 0;) free_.push_back(&(*blocks_.back())[i]);
   }
   Cell* cell = free_.back();

@@ -17,6 +17,7 @@ namespace keel {
 
 class RootTable {
  public:
+  /// Throws std::bad_alloc, and has changed nothing then.
   Slot* acquire(SourcePlace where);
   void release(Slot* slot);
   /// Every slot's pointer at some moment of the call, null or not. Returns the bytes looked at.

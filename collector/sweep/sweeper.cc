@@ -5,6 +5,7 @@
 
 #include "allocator/base/clock.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 #include "allocator/span/span_bits.h"
 #include "collector/finalize/special_table.h"
@@ -20,7 +21,7 @@ constexpr int64_t kTimedOneIn = 16;
 }  // namespace
 
 Sweeper::Sweeper(HeapMemory& memory, SpecialTable& specials)
-    : memory_(memory), specials_(specials), thread_([this] { run(); }) {}
+    : memory_(memory), specials_(specials), thread_([this] { or_give_up([this] { run(); }); }) {}
 
 Sweeper::~Sweeper() {
   {

@@ -10,6 +10,7 @@
 #include "allocator/base/defects.h"
 #include "allocator/base/futex.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
 #include "collector/world/probes.h"
 
@@ -32,8 +33,10 @@ size_t World::mutators() {
   return mutators_.size();
 }
 
-void World::attach(std::unique_ptr<Mutator> mutator, const std::function<void(Mutator&)>& prepare) {
+void World::attach(std::unique_ptr<Mutator> mutator, Action prepare) {
   MutexLock lock(registry_mu_);
+  make_room(mutators_);
+  missing_.reserve(mutators_.capacity());
   prepare(*mutator);
   // relaxed [world.state]: nobody else knows the mutator before the lock is released.
   mutator->state_.store(kRunning, std::memory_order_relaxed);
@@ -42,7 +45,7 @@ void World::attach(std::unique_ptr<Mutator> mutator, const std::function<void(Mu
   race_point(RacePoint::kMutatorAttaching);
 }
 
-void World::detach(Mutator& self, const std::function<void(Mutator&)>& leave) {
+void World::detach(Mutator& self, Action leave) {
   // Blocked while waiting for the lock: a stop or handshake in flight must not wait for us.
   enter_blocked(self);
   MutexLock lock(registry_mu_);
@@ -93,7 +96,8 @@ void World::wait_for_progress(uint32_t seen, const Mutator& missing, Wait& wait)
 }
 
 void World::run_action(Mutator& mutator) {
-  (*action_)(mutator);
+  // The mutator may be in the middle of anything, and the collector counts on it.
+  or_give_up([&] { (*action_)(mutator); });
   // release [world.pending]: pairs with the acquire in run_everywhere(); the action's effects are visible.
   mutator.pending_.fetch_and(~uint32_t{kHandshake}, std::memory_order_release);
 }
@@ -110,7 +114,7 @@ void World::unhold(Mutator& mutator) {
   if (!defect(Defect::kHeldNotWoken)) futex_wake_all(mutator.state_);
 }
 
-void World::handshake(const Action& action, const std::function<void()>& then) {
+void World::handshake(const Action& action, FunctionRef<void()> then) {
   MutexLock lock(registry_mu_);
   KEEL_PROBE1(round_begin, mutators_.size());
   action_ = &action;
@@ -159,20 +163,19 @@ World::StopTimes World::stop() {
   times.requested_ns = now_ns();
   // seq_cst [world.dekker].
   for (auto& m : mutators_) m->pending_.fetch_or(kStop, std::memory_order_seq_cst);
-  std::vector<Mutator*> running;
   for (auto& m : mutators_) {
-    if (!try_hold(*m)) running.push_back(m.get());
+    if (!try_hold(*m)) missing_.push_back(m.get());  // there is room
   }
-  if (defect(Defect::kStopMissesOne) && !running.empty()) running.pop_back();
+  if (defect(Defect::kStopMissesOne) && !missing_.empty()) missing_.pop_back();
   Wait wait(away_ns_);
-  while (!running.empty()) {
+  while (!missing_.empty()) {
     const uint32_t seen = progress_.load(std::memory_order_acquire);
-    std::erase_if(running, [&](Mutator* m) {
+    std::erase_if(missing_, [&](Mutator* m) {
       if (!try_hold(*m)) return false;
       times.slowest_thread = m->id_;
       return true;
     });
-    if (!running.empty()) wait_for_progress(seen, *running.front(), wait);
+    if (!missing_.empty()) wait_for_progress(seen, *missing_.front(), wait);
   }
   times.stopped_ns = now_ns();
   KEEL_PROBE1(stop_begin, times.stopped_ns - times.requested_ns);
@@ -183,8 +186,7 @@ void World::for_each_stopped(const Action& action) {
   for (auto& m : mutators_) action(*m);
 }
 
-void World::resume(const Action& action, const std::function<void()>& on_restart,
-                   const std::function<void()>& meanwhile) {
+void World::resume(const Action& action, FunctionRef<void()> on_restart, FunctionRef<void()> meanwhile) {
   action_ = &action;
   for (auto& m : mutators_) {
     // release [world.pending]: publishes action_; the thread runs it before it leaves its safepoint.

@@ -20,11 +20,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "allocator/base/atomic.h"
+#include "allocator/base/function_ref.h"
 #include "allocator/base/mutex.h"
 #include "collector/api/mutator.h"
 
@@ -34,7 +34,7 @@ class World {
  public:
   enum State : uint32_t { kRunning, kBlocked, kHeld };
   enum Pending : uint32_t { kHandshake = 1, kStop = 2 };
-  using Action = std::function<void(Mutator&)>;
+  using Action = FunctionRef<void(Mutator&)>;  // takes no memory: there may be none in a stop
 
   struct StopTimes {
     int64_t requested_ns = 0;
@@ -46,14 +46,15 @@ class World {
   ~World();
 
   /// Adds a mutator in state kRunning; `prepare` runs under the registry lock, so no round is half done.
-  void attach(std::unique_ptr<Mutator> mutator, const std::function<void(Mutator&)>& prepare);
+  /// Throws std::bad_alloc before that, and has changed nothing then.
+  void attach(std::unique_ptr<Mutator> mutator, Action prepare);
   /// Removes it; `leave` runs under the registry lock while the thread is held.
-  void detach(Mutator& self, const std::function<void(Mutator&)>& leave);
+  void detach(Mutator& self, Action leave);
 
   /// Runs `action` once for every mutator: on its own thread at its next safepoint, or here if it is blocked.
   /// Returns when all have run. Does not stop anybody. `then` runs at the end, before a thread can attach or
   /// leave: what the round has established is recorded there.
-  void handshake(const Action& action, const std::function<void()>& then = {});
+  void handshake(const Action& action, FunctionRef<void()> then = {});
 
   /// Returns when every mutator is held. Until resume() no mutator runs and none attaches or leaves.
   StopTimes stop() KEEL_NO_THREAD_SAFETY_ANALYSIS;
@@ -68,8 +69,8 @@ class World {
   /// and returns when all have run it. `on_restart` is called right before the mutators are woken, all by one
   /// call: from then on the scheduler alone decides, and it may well give one of them the collector's own
   /// core. `meanwhile` runs when they have been woken, before anybody is waited for.
-  void resume(const Action& action, const std::function<void()>& on_restart,
-              const std::function<void()>& meanwhile = {}) KEEL_NO_THREAD_SAFETY_ANALYSIS;
+  void resume(const Action& action, FunctionRef<void()> on_restart,
+              FunctionRef<void()> meanwhile = {}) KEEL_NO_THREAD_SAFETY_ANALYSIS;
 
   /// Mutator's side. `self` is the caller.
   /// Does what the collector has asked for; returns the ns it stood in stops.
@@ -113,6 +114,8 @@ class World {
 
   Mutex registry_mu_{LockRank::kRegistry};
   std::vector<std::unique_ptr<Mutator>> mutators_ KEEL_GUARDED_BY(registry_mu_);
+  // Whom a stop still waits for; empty between stops. attach() makes the room.
+  std::vector<Mutator*> missing_ KEEL_GUARDED_BY(registry_mu_);
   const Action* action_ = nullptr;  // of the handshake in flight; published by pending_ [world.pending]
   Atomic<uint32_t> progress_{0};    // futex word: bumped when a mutator acknowledges or blocks
   Atomic<uint32_t> stops_{0};       // futex word: stops ended; mutators sleep on it [world.state]
