@@ -18,7 +18,7 @@ import tempfile
 ERRORS = {
     "mmap": ["ENOMEM"], "munmap": ["ENOMEM"], "mprotect": ["ENOMEM"], "madvise": ["ENOMEM"], "thread": ["EAGAIN"],
     "clock": ["EINVAL"], "affinity": ["EPERM"], "scheduler": ["EPERM"], "futex": ["EINTR"], "open": ["EACCES", "EMFILE"],
-    "write": ["ENOSPC", "EINTR", "short"], "fsync": ["EIO"], "rename": ["EACCES"], "close": ["EIO"],
+    "write": ["ENOSPC", "EINTR", "short"], "fsync": ["EIO"], "rename": ["EACCES"], "close": ["EIO"], "new": ["ENOMEM"],
 }
 OLD = '{"old": true}\n'
 # name -> (arguments, writes a report)
@@ -87,7 +87,7 @@ def plans(calls, most, rng):
             numbers = sorted(rng.sample(numbers, most))
         found += [f"{kind}:{n}:{error}" for n in numbers for error in ERRORS[kind]]
         if number != "0":
-            found += [f"{kind}:1+:{error}" for error in ERRORS[kind] if error not in ("EINTR", "short")]
+            found += [f"{kind}:1+:{error}" for error in ERRORS[kind] if error not in ("EINTR", "short") and kind != "new"]
     return found
 
 

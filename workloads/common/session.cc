@@ -11,9 +11,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
 
 #include "allocator/base/clock.h"
 #include "allocator/base/machine.h"
+#include "allocator/base/out_of_memory.h"
 #include "allocator/base/units.h"
 #include "reports/api/files.h"
 #include "reports/recorder/build_facts.h"
@@ -21,6 +25,37 @@
 
 namespace keel {
 namespace {
+
+// relaxed [crash.hook]: set before anybody can fail; no data hangs on it that a dying thread could wait for.
+std::atomic<Session*> g_session{nullptr};
+
+// std::terminate(): an exception that nobody catches, or that leaves a destructor. Out of memory is not a
+// crash.
+extern const std::terminate_handler g_terminate_before;
+void on_terminate() {
+  if (const std::exception_ptr thrown = std::current_exception()) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc& e) {
+      char sentence[256];
+      std::snprintf(sentence, sizeof sentence, "out of memory: %s", e.what());
+      end_out_of_memory(sentence);
+    } catch (...) {  // the handler before says what it is
+    }
+  }
+  g_terminate_before();
+  std::abort();
+}
+// Before main(): options take memory too.
+const std::terminate_handler g_terminate_before = std::set_terminate(on_terminate);
+
+// The main thread's stack grows as it is used, and where addresses are out (RLIMIT_AS) it does not: saying so
+// would be a fault. So what the last words need is there before.
+__attribute__((noinline)) void grow_stack() {
+  constexpr size_t kLastWordsBytes = 128 * kKiB;
+  [[maybe_unused]] volatile char room[kLastWordsBytes];
+  for (size_t at = 0; at < kLastWordsBytes; at += 1024) room[at] = 0;
+}
 
 // A dying thread waits so long for the report.
 constexpr int64_t kGraceNs = 5 * kSecond;
@@ -102,6 +137,9 @@ Session::Session(std::string workload, const CommonOptions& options) try
     std::_Exit(3);
   }
   crash_reporter_.emplace(crash_options());
+  grow_stack();
+  g_session.store(this, std::memory_order_relaxed);
+  set_exhaustion_hook(on_exhaustion);
 } catch (const std::bad_alloc& e) {
   std::fprintf(stderr, "keel: %s\n", e.what());
   std::_Exit(3);
@@ -124,7 +162,7 @@ void Session::last_words(int signal, const char* what) {
     return;
   }
   std::snprintf(crash_text_, sizeof crash_text_, "%s", what);
-  signal_.store(signal, std::memory_order_relaxed);
+  if (signal != 0) signal_.store(signal, std::memory_order_relaxed);
   crashed_.store(true, std::memory_order_release);
   pthread_kill(signals_.native_handle(), SIGUSR2);
   // It allocates and takes locks, which this thread may hold: then there is no report, but an end.
@@ -135,7 +173,13 @@ void Session::last_words(int signal, const char* what) {
   }
 }
 
+void Session::on_exhaustion(const char* sentence) {
+  if (Session* session = g_session.load(std::memory_order_relaxed)) session->last_words(0, sentence);
+}
+
 Session::~Session() {
+  set_exhaustion_hook(nullptr);
+  g_session.store(nullptr, std::memory_order_relaxed);
   crash_reporter_.reset();
   finished_.store(true, std::memory_order_relaxed);
   pthread_kill(signals_.native_handle(), SIGUSR2);
@@ -198,11 +242,15 @@ void Session::answer(int number) {
 void Session::write_for_the_dying() {
   exit_signals::answer_at_once(deadline_ns_.load(std::memory_order_relaxed));
   give_up_outputs_from(now_ns() + kGiveUpNs);
-  {
-    std::lock_guard lock(mu_);
-    error_ = crash_text_;
+  try {
+    {
+      std::lock_guard lock(mu_);
+      error_ = crash_text_;
+    }
+    write_incomplete();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: report: not written: there is no memory for it\n", workload_.c_str());
   }
-  write_incomplete();
   crash_written_.store(true, std::memory_order_relaxed);
   for (;;) pause();  // the dying thread takes the process
 }

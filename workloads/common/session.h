@@ -8,7 +8,10 @@
 // signal ends the program at once: a file is then the old one or the whole new one.
 // A failed check or a fatal signal leaves <report>.crash.txt (see collector/api/crash_report.h) and, if the
 // rest of the process is still able to, the incomplete report too.
-// Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost.
+// Out of memory: fail_out_of_memory(), status 3, report incomplete. Nothing measured is lost. Where nobody
+// can catch it (a thread of the collector or of the recorder, a destructor), the process ends with a sentence
+// and status 3, and the signal thread writes the incomplete report as it does in a crash, if there is memory
+// for it.
 #pragma once
 
 #include <signal.h>
@@ -67,6 +70,8 @@ class Session {
   /// Dying thread: has the signal thread write the report, waits for it a while.
   void last_words(int signal, const char* what);
   void write_incomplete();
+  /// A thread that nobody can catch ran out of memory (out_of_memory.h): the report, as in a crash.
+  static void on_exhaustion(const char* sentence);
   /// The report and the trace, as far as they were asked for; false, with a line each, if one failed. What
   /// may wait for a reader comes last.
   bool write_files(const nlohmann::json& report) const;
