@@ -8,6 +8,7 @@
 #include "allocator/base/atomic.h"
 #include "allocator/base/check.h"
 #include "allocator/base/defects.h"
+#include "allocator/base/futex.h"
 #include "allocator/base/os_memory.h"
 #include "allocator/base/out_of_memory.h"
 #include "allocator/base/race_points.h"
@@ -284,6 +285,11 @@ void HeapMemory::release(const LeavingPages& leaving) {
   pages_.end_release(leaving.page, leaving.pages, work.released);
   // release [sweep.leaving]: pairs with the acquire in leaving(); the pages are free.
   leaving_.fetch_sub(1, std::memory_order_release);
+  futex_wake_all(leaving_);
+}
+
+void HeapMemory::wait_until_released() {
+  while (const uint32_t runs = leaving()) futex_wait(leaving_, runs);
 }
 
 LeavingPages HeapMemory::file_swept(Span& span, uint32_t cycle) {

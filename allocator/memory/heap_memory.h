@@ -91,19 +91,22 @@ class HeapMemory {
     const PageRun run = take_large(layout, bytes);
     return run.valid() ? &publish_large(run, layout, bytes, cycle, black) : nullptr;
   }
-  /// Bytes of pages taken for large objects that are no span yet. relaxed [stats]: exact in a stop.
+  /// Bytes of pages between those two steps: taken, and in no span. relaxed [stats]: exact in a stop.
   [[nodiscard]] uint64_t unpublished_bytes() const { return unpublished_.load(std::memory_order_relaxed); }
 
-  /// Takes any unswept span (small or large) and sweeps it. False if there is none. Threads: any. A mutator
-  /// is away (AwayHook) while the system takes the pages of a large one.
+  /// Sweeps one span that is not swept yet, small or large; false if all are. Threads: any. While the system
+  /// takes the pages of a dead large one, a mutator counts as away (AwayHook).
   bool sweep_one(uint32_t cycle);
   /// The same, but pages for the system are left to the caller, who hands them to release() next.
   bool sweep_one(uint32_t cycle, LeavingPages& leaving);
-  /// Nobody waits for this but who waits until leaving() is 0. Threads: any, no lock held.
+  /// Gives such pages to the system, then they are free. Only wait_until_released() waits for it. Threads:
+  /// any, no lock held.
   void release(const LeavingPages& leaving);
   /// Runs of pages that have been left to release() and not come back. acquire [sweep.leaving]: 0 means that
   /// all of them are free.
   [[nodiscard]] uint32_t leaving() const { return leaving_.load(std::memory_order_acquire); }
+  /// Sleeps until leaving() is 0. Threads: any that holds no lock and is not running in the heap.
+  void wait_until_released();
   /// True when every span not in a cache is swept and nobody is in the middle of one.
   [[nodiscard]] bool sweep_is_over() const;
   /// Spans not yet swept in this cycle, those in caches not counted. Exact when nothing runs. Cost: one load.

@@ -23,7 +23,7 @@ struct StandingTime {
   int64_t end_ns = 0;
   int64_t begin_process_cpu_ns = 0;
   int64_t end_process_cpu_ns = 0;
-  int64_t cycle_cpu_ns = 0;  // of the cycle thread, in between
+  int64_t cycle_cpu_ns = 0;  // of the cycle thread, in between, and in the time to stop
   int64_t slept_ns = 0;      // by it
 };
 

@@ -37,16 +37,22 @@ class Cycles : public NullListener {
 
 uint64_t mapped_bytes(const HeapStats& s) { return s.sys_bytes() - s.heap_released_bytes; }
 
-// Keeps `live` bytes while it allocates garbage, until `cycles` cycles have ended: how much that takes
-// depends on who gets a core when.
-void churn(Heap& heap, uint64_t live, uint32_t cycles) {
-  MutatorScope scope(heap);
+// A list of `bytes` of objects.
+Root<Node> keep(uint64_t bytes) {
   Root<Node> kept;
-  for (uint64_t n = 0; n < live / sizeof(Node); ++n) {
+  for (uint64_t n = 0; n < bytes / sizeof(Node); ++n) {
     PreciseLocal<Node> node = make<Node>();
     node->next = kept.get();
     kept.reset(node.get());
   }
+  return kept;
+}
+
+// Keeps `live` bytes while it allocates garbage, until `cycles` cycles have ended: how much that takes
+// depends on who gets a core when.
+void churn(Heap& heap, uint64_t live, uint32_t cycles) {
+  MutatorScope scope(heap);
+  const Root<Node> kept = keep(live);
   while (heap.stats().num_gc < cycles) {
     for (int n = 0; n < 4096; ++n) make<Node>();
   }
@@ -177,12 +183,7 @@ TEST(CpuLimiter, WithoutAMemoryLimitTheHeapDoublesAtMost) {
   c.gogc_percent = 10;
   Heap heap(c);
   MutatorScope scope(heap);
-  Root<Node> kept;
-  for (uint64_t n = 0; n < 8 * kMiB / sizeof(Node); ++n) {
-    PreciseLocal<Node> node = make<Node>();
-    node->next = kept.get();
-    kept.reset(node.get());
-  }
+  const Root<Node> kept = keep(8 * kMiB);
   heap.collect();
   const uint64_t live = cycles.all().back().heap_live_bytes;
   ASSERT_GE(live, 8 * kMiB);

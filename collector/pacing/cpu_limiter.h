@@ -11,8 +11,7 @@
 // worst case of the test); so the excess is owed and drained first. Of assists at most two windows' is, which
 // is what they can take before they are told. Of the last stop all is: a mark inside one stop fills the
 // bucket many times over, and the program gets as long before the next (without that: 82 % for the collector
-// with
-// --barrier none and a limit below the live heap). Until that is paid no cycle begins that the heap's size
+// with no barrier and a limit below the live heap). Until that is paid no cycle begins that the heap's size
 // asks for (puts_off(); how far the heap may grow meanwhile is the pacer's to say). Stops that come all the
 // same do not add up: who collects by hand is not made to pay for it later.
 //

@@ -91,9 +91,7 @@ void Sweeper::finish() {
   wake_.notify_all();
 }
 
-void Sweeper::wait_for_pages() {
-  while (memory_.leaving() != 0) ThisThread::yield();
-}
+void Sweeper::wait_for_pages() { memory_.wait_until_released(); }
 
 void Sweeper::run() {
   pthread_setname_np(pthread_self(), "keel-sweep");

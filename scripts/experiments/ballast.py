@@ -10,7 +10,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -25,14 +24,7 @@ TIB = 1 << 40
 
 def run(name, program, *arguments):
     """One run; its report."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    report = OUT / f"{name}.json"
-    command = [str(BIN / program), *map(str, arguments), "--quiet", "--report", str(report)]
-    print(f"  {name}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"ballast.py: {name}: status {done.returncode}: {done.stderr.strip()}")
-    return keelreport.load(report)
+    return keelreport.run(BIN / program, OUT / f"{name}.json", *arguments)
 
 
 def spread(values, form="{:.3f}"):

@@ -25,14 +25,7 @@ SOUND += [("handshake", kind) for kind in ("dijkstra", "hybrid", "hybrid-conditi
 
 
 def run(name, *arguments):
-    OUT.mkdir(parents=True, exist_ok=True)
-    report = OUT / f"{name}.json"
-    command = [str(BIN / "ballast"), *map(str, arguments), "--quiet", "--report", str(report)]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"barriers.py: {name}: status {done.returncode}: {done.stderr.strip()}")
-    print(f"  {name}", file=sys.stderr, flush=True)
-    return keelreport.load(report)
+    return keelreport.run(BIN / "ballast", OUT / f"{name}.json", *arguments)
 
 
 def middle(values, form="{:.0f}"):

@@ -15,7 +15,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -43,13 +42,9 @@ def operations(gogc, ballast, live):
 
 def run(program, name, arguments, again):
     report = OUT / f"{name}.json"
-    if not again or not report.exists():
-        OUT.mkdir(parents=True, exist_ok=True)
-        command = [str(BIN / program), *arguments, "--quiet", "--report", str(report)]
-        done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-        if done.returncode != 0:
-            sys.exit(f"fidelity.py: {name}: status {done.returncode}: {done.stderr.strip()}")
-    return keelreport.load(report)
+    if again and report.exists():
+        return keelreport.load(report)
+    return keelreport.run(BIN / program, report, *arguments)
 
 
 def measure(report):

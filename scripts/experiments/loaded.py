@@ -68,16 +68,9 @@ def control(threads, seconds):
 
 def run(kind, cell, seconds, i):
     live, gogc, threads, load = cell
-    OUT.mkdir(parents=True, exist_ok=True)
-    report = OUT / f"{kind.replace(' ', '-')}-{live}-{gogc}-{threads}-{load}-{i}.json"
     program, *arguments = KINDS[kind]
-    command = [str(BIN / program), *arguments, "--live", live, "--gogc", str(gogc), "--threads", str(threads), "--duration",
-               f"{seconds}s", "--seed", str(i + 1), "--quiet", "--report", str(report)]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"loaded.py: {' '.join(command)}: status {done.returncode}: {done.stderr.strip()}")
-    print(f"  {report.stem}", file=sys.stderr, flush=True)
-    return keelreport.load(report)
+    return keelreport.run(BIN / program, OUT / f"{kind.replace(' ', '-')}-{live}-{gogc}-{threads}-{load}-{i}.json", *arguments, "--live", live,
+                          "--gogc", gogc, "--threads", threads, "--duration", f"{seconds}s", "--seed", i + 1)
 
 
 def at(values, q):

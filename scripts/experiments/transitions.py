@@ -7,7 +7,6 @@ of the stack scan, over all interruptions of all runs.
 """
 import argparse
 import pathlib
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -21,16 +20,8 @@ SETTINGS = [(threads, stack) for threads in (1, 8, 64) for stack in ("0B", "1MiB
 
 
 def run(transitions, threads, stack, barrier, seconds, i):
-    OUT.mkdir(parents=True, exist_ok=True)
-    report = OUT / f"{barrier}-{transitions}-{threads}-{stack}-{i}.json"
-    command = [str(BIN / "ballast"), "--transitions", transitions, "--barrier", barrier, "--threads", str(threads),
-               "--stack", stack, "--live", "64MiB", "--duration", f"{seconds}s", "--seed", str(i + 1), "--quiet", "--report",
-               str(report)]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"transitions.py: status {done.returncode}: {done.stderr.strip()}")
-    print(f"  {report.stem}", file=sys.stderr, flush=True)
-    return keelreport.load(report)
+    return keelreport.run(BIN / "ballast", OUT / f"{barrier}-{transitions}-{threads}-{stack}-{i}.json", "--transitions", transitions, "--barrier",
+                          barrier, "--threads", threads, "--stack", stack, "--live", "64MiB", "--duration", f"{seconds}s", "--seed", i + 1)
 
 
 def quantile(values, q):

@@ -23,14 +23,7 @@ def run(name, program, *arguments):
     if not (BIN / program).exists():
         print(f"workloads.py: {program} is not built, left out", file=sys.stderr)
         return None
-    OUT.mkdir(parents=True, exist_ok=True)
-    path = OUT / f"{name}.json"
-    done = subprocess.run([str(BIN / program), *map(str, arguments), "--quiet", "--report", str(path)], check=False,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"workloads.py: {program}: status {done.returncode}: {done.stderr.strip()}")
-    print(f"  {name}", file=sys.stderr, flush=True)
-    return keelreport.load(path)
+    return keelreport.run(BIN / program, OUT / f"{name}.json", *arguments)
 
 
 def spread(values, unit=1.0, digits=1):

@@ -1,5 +1,7 @@
 """Reading keel reports for plots and experiments: loading with one-line errors, labels, the law of the ballast."""
 import json
+import pathlib
+import subprocess
 import sys
 
 MIB = 1 << 20
@@ -38,6 +40,17 @@ def load_all(paths):
     except BadReport as error:
         print(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def run(program, path, *arguments):
+    """The report of one quiet run of `program` (a path), written to `path`; if it fails, the script ends with one line and status 1."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    command = [str(program), *map(str, arguments), "--quiet", "--report", str(path)]
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {' '.join(command)}: status {done.returncode}: {done.stderr.strip()}")
+    print(f"  {pathlib.Path(path).stem}", file=sys.stderr, flush=True)
+    return load(path)
 
 
 def size(n):
